@@ -1,4 +1,4 @@
-"""`--space auto`: which shipped space a search uses, by its budget and the size of its images or inputs.
+"""`--space auto`: which shipped space a search uses, by its budget and its images or inputs.
 
 The ranges are those that the files of the spaces state.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lightcnn.budget import Budget, Cost
+from lightcnn.budget import MACS, Budget, Cost
+from lightcnn.device_cost import device_cost
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.space import SearchSpace
 
 LARGEST_MICRO = 30_000_000
 """Multiply-adds up to which `micro` is meant."""
@@ -40,35 +42,62 @@ class SpaceChoice:
         return [ReportWarning("budget_above_space", message, 1)]
 
 
-def choose_space(budget: Budget, size: int, input: int | None = None) -> SpaceChoice:
-    """The space for a budget and images of so many pixels, or for the `input` size that is asked for, if any."""
-    macs = next((limit.upper for limit in budget.limits if limit.resource.name == "macs"), None)
+def choose_space(budget: Budget, images: tuple[int, int, int], input: int | None = None) -> SpaceChoice:
+    """The space for a budget and images, or for the `input` size in pixels that is asked for, if any.
+
+    `images` are their channels, classes and size in pixels. How long networks take is not known yet, so a limit of
+    latency decides nothing.
+    """
     if input is not None and input > LARGEST_MICRO_INPUT:
         reason = f"inputs have {input} pixels, and the largest input of micro is {LARGEST_MICRO_INPUT}"
         return SpaceChoice("mobilenet", reason)
-    if macs is not None and macs <= LARGEST_MICRO:
-        return SpaceChoice("micro", "the budget is at most 30 MFLOPs")
-    pixels, what = (size, "images") if input is None else (input, "inputs")
-    large = f"{what} have {SMALLEST_MOBILENET} pixels or more"
-    small = f"{what} have {pixels} pixels, and the smallest input of mobilenet is {SMALLEST_MOBILENET}"
-    if macs is None:
-        return _without_macs(budget, large if pixels >= SMALLEST_MOBILENET else "", small)
+    counted = budget.without_latencies
+    is_above, why = _above_micro(counted)
+    if counted is not None and not is_above:
+        return SpaceChoice("micro", why)
+    if counted is not None and (excess := _excess_of_mobilenet(counted, images)):
+        return SpaceChoice("micro", excess)
+    pixels, what = (images[2], "images") if input is None else (input, "inputs")
     if pixels >= SMALLEST_MOBILENET:
-        return SpaceChoice("mobilenet", f"the budget is over 30 MFLOPs, and {large}")
-    return SpaceChoice("micro", small, is_outside=True)
+        return SpaceChoice("mobilenet", f"{why}, and {what} have {SMALLEST_MOBILENET} pixels or more")
+    small = f"{what} have {pixels} pixels, and the smallest input of mobilenet is {SMALLEST_MOBILENET}"
+    return SpaceChoice("micro", f"{why}, {small}", is_above)
 
 
-def _without_macs(budget: Budget, large: str, small: str) -> SpaceChoice:
-    """The space for a budget that does not limit multiply-adds, for inputs that are `large` unless that is empty.
+def possible_spaces(budget: Budget, images: tuple[int, int, int], input: int | None = None) -> tuple[str, ...]:
+    """The spaces that may be chosen once the images are read, the likeliest first.
 
-    How long networks take is not known yet, so a limit of latency decides nothing.
+    They may then be smaller than in `images`, and have more channels and classes.
     """
-    unlimited, counted = "the budget does not limit FLOPs", budget.without_latencies
-    if not large:
-        return SpaceChoice("micro", f"{unlimited}, {small}")
+    chosen = choose_space(budget, images, input).name
+    is_sure = chosen == "micro" or (input is not None and input > LARGEST_MICRO_INPUT)
+    return (chosen,) if is_sure else (chosen, "micro")
+
+
+def _above_micro(counted: Budget | None) -> tuple[bool, str]:
+    """Whether a budget is above the range of `micro`, and why; None limits latency only, of which this is not known."""
+    unlimited, networks = "the budget does not limit FLOPs", "networks of micro with 30 MFLOPs need"
     if counted is None:
-        return SpaceChoice("mobilenet", f"{unlimited}, and {large}")
-    networks = "networks of micro with 30 MFLOPs need"
+        return False, unlimited
+    macs = next((limit.upper for limit in counted.limits if limit.resource == MACS), None)
+    if macs is not None:
+        is_above = macs > LARGEST_MICRO
+        return is_above, f"the budget is {'over' if is_above else 'at most'} 30 MFLOPs"
     if counted.used_share(LARGEST_MICRO_COST) > ROOM_SHARE:
-        return SpaceChoice("micro", f"{unlimited}, and {networks} more than half of it")
-    return SpaceChoice("mobilenet", f"{unlimited}, {networks} at most half of it, and {large}")
+        return False, f"{unlimited}, and {networks} more than half of it"
+    return True, f"{unlimited}, {networks} at most half of it"
+
+
+def _excess_of_mobilenet(counted: Budget, images: tuple[int, int, int]) -> str:
+    """Which limit the smallest network of `mobilenet` for these images exceeds; empty if it meets all.
+
+    The network with the fewest multiply-adds has the smallest value of every other resource, too.
+    """
+    space = SearchSpace.load("mobilenet").for_data(*images)
+    smallest = device_cost(space.spec(space.smallest()))
+    for limit in counted.limits:
+        count = limit.resource.largest_count(smallest)
+        if count > limit.upper:
+            needs = f"the smallest network of mobilenet needs {count} {limit.resource.label}"
+            return f"{needs}, over the limit of {limit.upper}"
+    return ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.budget import LATENCY_RESOURCES, MACS, RESOURCES, Budget, Limit
+from lightcnn.data.sources.load import describe
 from lightcnn.device_cost import device_cost
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
@@ -14,7 +15,15 @@ from lightcnn.space_choice import (
     LARGEST_MICRO_INPUT,
     SMALLEST_MOBILENET,
     choose_space,
+    possible_spaces,
 )
+
+UNREAD = describe("some/folder")
+
+
+def photos(size: int) -> tuple[int, int, int]:
+    """Colour images of ten classes."""
+    return 3, 10, size
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,19 @@ from lightcnn.space_choice import (
         ("50kparams", 224, "micro", False),
         ("50kparams,100MFLOPs", 96, "mobilenet", False),
         ("10Mparams", 224, "mobilenet", False),
-        ("10Mparams", 63, "micro", False),
+        ("10Mparams", 63, "micro", True),
+        ("100MB", 28, "micro", True),
+        ("1MB", 28, "micro", False),
+        ("100MFLOPs,5kparams", 224, "micro", False),
+        ("100MFLOPs,5kparams", 28, "micro", False),
+        ("100MFLOPs,8kparams", 224, "mobilenet", False),
+        ("100MFLOPs,20KB-RAM", 224, "micro", False),
+        ("100MFLOPs,20KiB-RAM", 224, "mobilenet", False),
+        ("100MFLOPs,8KB", 224, "micro", False),
+        ("100MFLOPs,13kB-flash", 224, "micro", False),
+        ("100MFLOPs,12kB-arena", 224, "micro", False),
+        ("100MFLOPs,14kB-flash,13kB-arena", 224, "mobilenet", False),
+        ("100MFLOPs,50ms,5kparams", 224, "micro", False),
         ("100MB", 64, "mobilenet", False),
         ("1MB", 224, "micro", False),
         ("1MB-RAM", 224, "mobilenet", False),
@@ -38,13 +59,14 @@ from lightcnn.space_choice import (
         ("500ms-onnx", 28, "micro", False),
         ("500ms,50kparams", 224, "micro", False),
         ("500ms,10Mparams", 224, "mobilenet", False),
+        ("500ms,10Mparams", 28, "micro", True),
         ("500ms,25MFLOPs", 224, "micro", False),
     ],
 )
 def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
     budget: str, size: int, name: str, is_outside: bool
 ) -> None:
-    chosen = choose_space(Budget.parse(budget), size)
+    chosen = choose_space(Budget.parse(budget), photos(size))
     assert (chosen.name, chosen.is_outside) == (name, is_outside)
     assert [warning.code for warning in chosen.warnings()] == ["budget_above_space"] * is_outside
 
@@ -58,15 +80,17 @@ def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
         ("25MFLOPs", 224, 64, "micro", False),
         ("50kparams", 224, 96, "mobilenet", False),
         ("10Mparams", 28, 64, "mobilenet", False),
-        ("10Mparams", 224, 48, "micro", False),
+        ("10Mparams", 224, 48, "micro", True),
         ("31MFLOPs", 28, 64, "mobilenet", False),
         ("31MFLOPs", 224, 48, "micro", True),
+        ("31MFLOPs,5kparams", 224, 64, "micro", False),
+        ("31MFLOPs,5kparams", 224, 96, "mobilenet", False),
     ],
 )
 def test_an_input_size_that_is_given_decides_in_place_of_that_of_the_images(
     budget: str, size: int, asked: int, name: str, is_outside: bool
 ) -> None:
-    chosen = choose_space(Budget.parse(budget), size, asked)
+    chosen = choose_space(Budget.parse(budget), photos(size), asked)
     assert (chosen.name, chosen.is_outside) == (name, is_outside)
     inputs = SearchSpace.load(name).size
     assert inputs[0] <= asked <= inputs[-1]
@@ -74,9 +98,10 @@ def test_an_input_size_that_is_given_decides_in_place_of_that_of_the_images(
 
 def test_the_reason_names_the_input_size() -> None:
     small, large = Budget.parse("25MFLOPs"), Budget.parse("31MFLOPs")
-    assert choose_space(small, 28, 96).reason == "inputs have 96 pixels, and the largest input of micro is 64"
-    assert choose_space(large, 224, 48).reason == "inputs have 48 pixels, and the smallest input of mobilenet is 64"
-    assert choose_space(large, 48).reason == "images have 48 pixels, and the smallest input of mobilenet is 64"
+    over, least = "the budget is over 30 MFLOPs", "have 48 pixels, and the smallest input of mobilenet is 64"
+    assert choose_space(small, photos(28), 96).reason == "inputs have 96 pixels, and the largest input of micro is 64"
+    assert choose_space(large, photos(224), 48).reason == f"{over}, inputs {least}"
+    assert choose_space(large, photos(48)).reason == f"{over}, images {least}"
 
 
 @pytest.mark.parametrize(
@@ -87,12 +112,61 @@ def test_the_reason_names_the_input_size() -> None:
             "10Mparams", 224,
             ", networks of micro with 30 MFLOPs need at most half of it, and images have 64 pixels or more",
         ),
+        (
+            "10Mparams", 28,
+            ", networks of micro with 30 MFLOPs need at most half of it, images have 28 pixels, and the smallest input "
+            "of mobilenet is 64",
+        ),
         ("500ms", 224, ", and images have 64 pixels or more"),
         ("500ms", 28, ", images have 28 pixels, and the smallest input of mobilenet is 64"),
     ],
 )  # fmt: skip
 def test_the_reason_of_a_budget_without_flops_states_what_was_compared(budget: str, size: int, reason: str) -> None:
-    assert choose_space(Budget.parse(budget), size).reason == f"the budget does not limit FLOPs{reason}"
+    assert choose_space(Budget.parse(budget), photos(size)).reason == f"the budget does not limit FLOPs{reason}"
+
+
+@pytest.mark.parametrize(
+    ("budget", "classes", "needs"),
+    [
+        ("100MFLOPs,5kparams", 10, "7430 params, over the limit of 5000"),
+        ("100MFLOPs,20KB-RAM", 10, "20480 B of int8 activations, over the limit of 20000"),
+        ("100MFLOPs,50kparams", 1_000, "71780 params, over the limit of 50000"),
+    ],
+)
+def test_micro_is_chosen_if_the_smallest_network_of_mobilenet_exceeds_a_limit(
+    budget: str, classes: int, needs: str
+) -> None:
+    chosen = choose_space(Budget.parse(budget), (3, classes, 224))
+    assert (chosen.name, chosen.reason) == ("micro", f"the smallest network of mobilenet needs {needs}")
+
+
+def test_the_network_of_mobilenet_with_the_fewest_macs_is_its_smallest_by_every_resource() -> None:
+    space = SearchSpace.load("mobilenet")
+    smallest = device_cost(space.spec(space.smallest()))
+    for resource in RESOURCES.values():
+        if resource not in LATENCY_RESOURCES:
+            least = device_cost(space.spec(space.smallest(resource.largest_count, device_cost)))
+            assert resource.largest_count(smallest) == resource.largest_count(least)
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked", "names"),
+    [
+        ("1MFLOPs", None, ("micro",)),
+        ("100MFLOPs", None, ("mobilenet", "micro")),
+        ("100MFLOPs,5kparams", None, ("micro",)),
+        ("100MFLOPs", 48, ("micro",)),
+        ("100MFLOPs,50kparams", 64, ("mobilenet", "micro")),
+        ("100MFLOPs", 96, ("mobilenet",)),
+    ],
+)
+def test_before_images_are_read_every_space_is_possible_that_they_may_lead_to(
+    budget: str, asked: int | None, names: tuple[str, ...]
+) -> None:
+    limits = Budget.parse(budget)
+    assert possible_spaces(limits, UNREAD, asked) == names
+    read = [(channels, classes, size) for channels in (1, 3) for classes in (2, 9_999) for size in (8, 63, 64, 224)]
+    assert {choose_space(limits, images, asked).name for images in read} == set(names)
 
 
 def test_the_largest_costs_are_those_of_the_first_networks_with_30_megaflops() -> None:

@@ -33,7 +33,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.devices import MAX_WORKERS
 from lightcnn.duration import parse_duration
-from lightcnn.errors import InputError
+from lightcnn.errors import BudgetError, InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 from lightcnn.searching.deployment.names import DEPLOYMENTS
@@ -45,6 +45,7 @@ from lightcnn.tracking.names import TrackerName, require_trackers
 from lightcnn.version import __version__
 
 if TYPE_CHECKING:
+    from lightcnn.budget import Budget
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.settings import SearchSettings
 
@@ -324,38 +325,57 @@ def _take_part(
 
 
 def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSettings:
-    """The settings of a new search; its budget is checked against its space before anything heavy is imported."""
-    from lightcnn.budget import Budget
-    from lightcnn.data.sources.load import describe
-    from lightcnn.recipe import Reading
+    """The settings of a new search; its budget is checked before anything heavy is imported."""
     from lightcnn.run_folder import RunFolder
-    from lightcnn.searching.budgeted_space import BudgetedSpace
-    from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
-    from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings, reading_of
-    from lightcnn.space import SearchSpace
-    from lightcnn.space_choice import choose_space
+    from lightcnn.searching.settings import new_settings
 
     if "budget" not in options:
         raise InputError("search: --budget is missing; state what the network may cost, as in --budget 1MFLOPs")
     RunFolder.require_writable(
         RunFolder.default_path("search") if out is None else RunFolder.require_free(out, can_resume=True)
     )
+    options = {name: value for name, value in options.items() if (name, value) != ("space", "auto")}
+    _require_possible(options)
+    return new_settings(options)
+
+
+def _require_possible(options: Mapping[str, Any]) -> None:
+    """Checks the budget against the space, or those that may be chosen once the images are read.
+
+    Raises: BudgetError if no network of them can meet it; InputError for another option.
+    """
+    from lightcnn.budget import Budget
+    from lightcnn.data.sources.load import describe
+    from lightcnn.searching.deployment.requirements import require_timeable
+    from lightcnn.space_choice import possible_spaces
+
     budget = Budget.parse(options["budget"])
-    data, name = options.get("data", "digits"), options.get("space", "auto")
-    channels, classes, size = describe(data)
-    input = options.get("input")
-    space = SearchSpace.load(choose_space(budget, size, input).name if name == "auto" else name)
-    fixed = space.with_input(input) if input else space
+    images = describe(options.get("data", "digits"))
+    names = (options["space"],) if "space" in options else possible_spaces(budget, images, options.get("input"))
+    refused = list[BudgetError]()
+    for name in names:
+        try:
+            _require_space(name, budget, images, options)
+            break
+        except BudgetError as error:
+            refused.append(error)
+    else:
+        raise refused[0]
+    require_timeable(budget)
+
+
+def _require_space(name: str, budget: Budget, images: tuple[int, int, int], options: Mapping[str, Any]) -> None:
+    """Raises: BudgetError if no network of this space can meet the budget; InputError for another option."""
+    from lightcnn.searching.budgeted_space import BudgetedSpace
+    from lightcnn.searching.deployment.requirements import require_deployable
+    from lightcnn.space import SearchSpace
+
+    space = SearchSpace.load(name)
+    if input := options.get("input"):
+        space = space.with_input(input)
     if counted := budget.without_latencies:  # networks are timed later
         pareto = "pareto" in options and not budget.latencies
-        bounded = BudgetedSpace(fixed.for_data(channels, classes, size), counted, pareto=pareto)
-        require_deployable(bounded, options.get("deploy"))
-    require_timeable(budget)
-    values = {name: value for name, value in options.items() if name not in Reading.model_fields}
-    if "trials" not in options and "seconds" not in options:
-        values["seconds"] = DEFAULT_SECONDS
-    values |= {"space": space, "choose_space": name == "auto", "data": data, "reading": reading_of(options)}
-    return make_settings(values)
+        require_deployable(BudgetedSpace(space.for_data(*images), counted, pareto=pareto), options.get("deploy"))
 
 
 def _run(

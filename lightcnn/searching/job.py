@@ -56,7 +56,6 @@ from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
 from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.shown_study import read_past
-from lightcnn.space_choice import choose_space
 from lightcnn.tracking.names import require_trackers
 from lightcnn.tracking.trackers import Trackers
 
@@ -326,13 +325,16 @@ def estimate(
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     plan = plan.after(past, *limits)
     first = space.fit(space.first())
-    chosen = choose_space(space.budget, inputs.dataset.size, settings.input) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
         **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, inputs.sets)),
         "dry_run": True,
         "budget": space.budget.document(),
-        "space": {"name": space.space.name, "genes": len(space.genes()), "chosen": chosen and chosen.reason}
+        "space": {
+            "name": space.space.name,
+            "genes": len(space.genes()),
+            "chosen": inputs.chosen and inputs.chosen.reason,
+        }
         | {name: space.cost_of(shape).document() for name, shape in ends.items()},
         "first": first and first.cost.document(),
         **teacher_estimate(inputs.teacher, settings.teacher),

@@ -32,7 +32,7 @@ from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trials.place import StudyFile, StudyPlace
 from lightcnn.space import SearchSpace
-from lightcnn.space_choice import choose_space
+from lightcnn.space_choice import SpaceChoice, choose_space
 from lightcnn.teacher import TEACHER_FILE
 
 
@@ -40,7 +40,8 @@ from lightcnn.teacher import TEACHER_FILE
 class SearchInputs:
     """The settings with what follows from the data, and what they describe.
 
-    `began` is the `time.monotonic()` at which the images had been read: the time limit counts from it.
+    `began` is the `time.monotonic()` at which the images had been read: the time limit counts from it. `chosen` is why
+    the space was chosen, None if the user gave it.
     """
 
     settings: SearchSettings
@@ -51,6 +52,7 @@ class SearchInputs:
     judge: Judge
     teacher: Teacher | None
     began: float
+    chosen: SpaceChoice | None
 
 
 @dataclass(frozen=True)
@@ -111,23 +113,25 @@ def prepare(
     require_teacher_argument(settings, existing)
     dataset = read_data(settings, progress)
     began = time.monotonic()
+    images = (dataset.channels, len(dataset.classes), dataset.size)
+    chosen = choose_space(budget, images, settings.input) if settings.choose_space else None
     if existing is None:
-        dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
+        dataset, settings = _with_positive(dataset, _with_space(settings, chosen))
     sets = make_split(dataset, settings.seed, settings.reading)
     judge = _judge(settings, dataset, sets)  # which may refuse the metric, before anything is timed
     teacher = find_teacher(settings, dataset, sets, device, existing)
     if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
-    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
+    fitting = settings.space.for_data(*images)
     if latencies is None and budget.latencies:
-        latencies = _measured_latencies(images, budget, settings, progress, wait_until_idle)
-    space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
+        latencies = _measured_latencies(fitting, budget, settings, progress, wait_until_idle)
+    space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
     if isinstance(teacher, NewTeacher) and settings.seconds is not None:
         wait_until_idle()
         teacher = teacher.planned(settings.seconds, began)
-    return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began)
+    return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began, chosen)
 
 
 def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:
@@ -164,11 +168,9 @@ def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset,
     return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
 
 
-def _with_space(dataset: Dataset, settings: SearchSettings) -> SearchSettings:
-    """The settings of a new search, with the space for its images and the input size that is asked for."""
-    space = settings.space
-    if settings.choose_space:
-        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size, settings.input).name)
+def _with_space(settings: SearchSettings, chosen: SpaceChoice | None) -> SearchSettings:
+    """The settings of a new search, with the space that was `chosen`, if any, and the input size that is asked for."""
+    space = settings.space if chosen is None else SearchSpace.load(chosen.name)
     return settings.model_copy(update={"space": space.with_input(settings.input) if settings.input else space})
 
 

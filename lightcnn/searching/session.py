@@ -30,7 +30,6 @@ from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
-from lightcnn.space_choice import choose_space
 from lightcnn.text import first_line
 
 KEPT_STATES = 16
@@ -48,8 +47,7 @@ class SearchSession:
         self._parts = parts
         settings, space = parts.settings, parts.space
         self._trials = space.limited(settings.trials)
-        size = parts.data.pipeline.dataset.size
-        self._chosen = choose_space(space.budget, size, settings.input) if settings.choose_space else None
+        self._warnings = early_warnings(settings.metric, parts.inputs.chosen, parts.data.pipeline)
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
         for outcome in self._earlier:
@@ -92,7 +90,7 @@ class SearchSession:
         parts.progress.planned(
             PlannedSearch(
                 parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
-                self._chosen, early_warnings(parts.settings, parts.space, parts.data.pipeline), self._is_over(),
+                parts.inputs.chosen, self._warnings, self._is_over(),
             )
         )  # fmt: skip
         for outcome in self._earlier:
@@ -165,7 +163,7 @@ class SearchSession:
         )  # fmt: skip
         write_report(
             parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values,
-            parts.progress.timing,
+            self._warnings, parts.progress.timing,
         )  # fmt: skip
 
     def _latencies(self, finalists: list[Finalist]) -> dict[int, tuple[MeasuredLatency, ...]]:

@@ -390,6 +390,10 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1M"], "'1M' has no unit"),
         (["--budget", "-1MFLOPs"], "must be at least 1"),
         (["--budget", "1kFLOPs"], r"the smallest network of the space micro needs \d+ FLOPs, over the limit of 1000"),
+        (["--budget", "1kFLOPs", "--data", "none.npz"], "the smallest network of the space micro needs"),
+        (["--budget", "100MFLOPs,100params", "--data", "none.npz"], "the smallest network of the space micro needs"),
+        (["--budget", "11..12GFLOPs", "--data", "none.npz"], "the largest network of the space mobilenet has"),
+        (["--budget", "5..6GFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
         (["--budget", "1MFLOPs", "--data", "nowhere"], "data 'nowhere': no such folder"),
         (["--budget", "1MFLOPs", "--data", "digit"], "did you mean 'digits'"),
         (["--budget", "1MFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
@@ -461,6 +465,15 @@ def test_an_input_above_the_sizes_of_micro_chooses_the_other_space(data, capsys)
     assert "mobilenet (chosen since inputs have 96 pixels, and the largest input of micro is 64)" in shown
     assert run([*arguments, "--dry-run", "--space", "micro"]) == 2
     assert "--input 96: the space micro takes inputs of 16 to 64 pixels" in capsys.readouterr().err
+
+
+def test_the_space_is_chosen_by_the_images_that_were_read(data, capsys):
+    arguments = ["search", "--data", data, "--trials", "1", "--workers", "1", "--dry-run"]
+    assert run([*arguments, "--budget", "40MFLOPs,5kparams"]) == 0
+    shown = capsys.readouterr().out
+    assert "micro (chosen since the smallest network of mobilenet needs 6766 params, over the limit of 5000)" in shown
+    assert run([*arguments, "--budget", "10Mparams", "--space", "auto"]) == 0
+    assert re.search(r"micro \(chosen since .*, images have 8 pixels, and the smallest input", capsys.readouterr().out)
 
 
 def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):

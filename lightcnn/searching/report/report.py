@@ -63,7 +63,7 @@ from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
-from lightcnn.space_choice import choose_space
+from lightcnn.space_choice import SpaceChoice
 from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
 
@@ -103,16 +103,18 @@ def write_report(
     result: SearchResult,
     clock: SearchClock,
     values: TrainingValues,
+    early: Sequence[ReportWarning],
     timing: Progress,
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    `timing` hears of the networks beside a Pareto front that are timed. The test set is evaluated here, once.
+    `early` are the warnings from before any training; `timing` hears of the networks beside a Pareto front that are
+    timed. The test set is evaluated here, once.
 
     Raises: LightcnnError if the network breaks the budget by any counter.
     """
     final = _final(run, settings, pipeline, plan, result.choice, values)
-    report = report_document(settings, pipeline, space, plan, result, final, clock)
+    report = report_document(settings, pipeline, space, plan, result, final, clock, early)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
@@ -186,6 +188,7 @@ def report_document(
     result: SearchResult,
     final: Final,
     clock: SearchClock,
+    early: Sequence[ReportWarning],
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
     metrics, outcomes = _metrics(pipeline, final), result.outcomes
@@ -202,7 +205,7 @@ def report_document(
                 *_nothing_compared(space, outcomes),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
-                *early_warnings(settings, space, pipeline),
+                *early,
             ],
         ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
@@ -290,13 +293,12 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
     return [ReportWarning("nothing_compared", message)]
 
 
-def early_warnings(settings: SearchSettings, space: BudgetedSpace, pipeline: Pipeline) -> list[ReportWarning]:
+def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) -> list[ReportWarning]:
     """What is known before any training: a space that is not meant for the budget, and a class with most images."""
-    dataset, chosen = pipeline.dataset, list[ReportWarning]()
-    if settings.choose_space:
-        chosen = choose_space(space.budget, dataset.size, settings.input).warnings()
-    remedy = "" if settings.metric in EQUAL_CLASSES else COUNT_ALIKE
-    return [*chosen, *share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)]
+    dataset = pipeline.dataset
+    remedy = "" if metric in EQUAL_CLASSES else COUNT_ALIKE
+    shares = share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)
+    return [*(chosen.warnings() if chosen else []), *shares]
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from lightcnn.budget import Budget
 from lightcnn.searching.report.report import early_warnings
+from lightcnn.space_choice import choose_space
 
 
 @pytest.mark.parametrize(
@@ -18,24 +19,20 @@ from lightcnn.searching.report.report import early_warnings
 )
 def test_a_metric_is_advised_unless_it_counts_classes_alike(metric: str, has_advice: bool) -> None:
     advice = " To count all classes alike, search by another metric, such as balanced_accuracy."
-    (warning,) = early_warnings(asked(metric=metric), bounded("1MFLOPs"), data(np.array([0, 1, 0, 0, 1])))
+    (warning,) = early_warnings(metric, None, data(np.array([0, 1, 0, 0, 1])))
     expected = "75% of the training images are of class dark: accuracy favours it."
     assert (warning.code, warning.message) == ("largest_class_share", expected + advice * has_advice)
 
 
-def test_a_space_that_is_not_meant_for_the_budget_is_warned_of() -> None:
+@pytest.mark.parametrize("budget", ["60MFLOPs", "10Mparams", "100MB"])
+def test_a_space_that_is_not_meant_for_the_budget_is_warned_of(budget: str) -> None:
     even = data(np.array([0, 1, 0, 1, 1]))
-    (warning,) = early_warnings(asked(), bounded("60MFLOPs"), even)
+    (warning,) = early_warnings("accuracy", choose_space(Budget.parse(budget), (3, 2, 28)), even)
     assert warning.code == "budget_above_space"
-    assert early_warnings(asked(choose_space=False), bounded("60MFLOPs"), even) == []
-
-
-def asked(**others: Any) -> Any:
-    return SimpleNamespace(**{"metric": "accuracy", "choose_space": True, "input": None} | others)
-
-
-def bounded(budget: str) -> Any:
-    return SimpleNamespace(budget=Budget.parse(budget))
+    assert warning.message.startswith(
+        "The space micro was chosen although it is meant for at most 30 MFLOPs: the budget"
+    )
+    assert early_warnings("accuracy", None, even) == []
 
 
 def data(labels: Any) -> Any:
