@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from helpers.paths import ROOT
 
 from lightcnn.cli.main import COMMANDS, run
 
@@ -18,6 +19,15 @@ def test_help_shows_what_is_expected_in_place_of_types(
     printed = capsys.readouterr().out
     assert "--json" in printed and "--help" in printed
     assert not re.findall(r"<(?:bool|str|int|float|path)>", printed.lower())
+
+
+def test_the_help_of_train_and_the_readme_name_the_recipe_with_pretrained_weights(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run(["train", "--help"]) == 0
+    assert "finetune starts from pretrained weights" in capsys.readouterr().out
+    assert "`lightcnn train finetune --data " in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

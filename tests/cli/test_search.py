@@ -21,6 +21,7 @@ import torch
 from helpers.pages import read_page
 from helpers.searches import timeless
 from safetensors.torch import load_file
+from sklearn.metrics import f1_score, roc_auc_score
 
 from lightcnn.cli.main import run
 from lightcnn.counting.other_tools import fvcore_total, thop_total
@@ -514,6 +515,31 @@ def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     assert run(["search", "--resume", "--out", "balanced", "--metric", "auc"]) == 2
     assert "was started with metric 'balanced_accuracy', not 'auc'" in capsys.readouterr().err
     assert run(["search", "--resume", "--out", "balanced", "--trials", "4", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("metric", ["f1", "auc"])
+def test_the_metric_is_that_of_the_positive_class_that_is_named(tmp_path, metric):
+    """By default, the positive class is the second one."""
+    random = np.random.default_rng(0)
+    labels = (np.arange(160) % 4 == 0).astype(int)
+    images = (random.integers(0, 200, (160, 8, 8)) + 12 * labels[:, None, None]).astype(np.uint8)
+    np.savez("two.npz", train_images=images, train_labels=labels, class_names=np.array(["frequent", "rare"]))
+    words = ["--data", "two.npz", "--positive", "frequent", "--metric", metric, "--out", "run"]
+    assert run([*SMALL, *words, "--quiet"]) == 0
+    report = RunFolder.load("run").report
+    assert report["data"]["classes"] == ["rare", "frequent"] and report["metric"] == metric
+    for name in ("val", "test"):
+        table = [row for row in rows(Path("run"), "predictions.csv") if row["split"] == name]
+        actual, predicted = ([row[key] for row in table] for key in ("label", "prediction"))
+        probabilities = [float(row["p_frequent"]) for row in table]
+        expected = {
+            "f1": f1_score(actual, predicted, pos_label="frequent"),
+            "auc": roc_auc_score([label == "frequent" for label in actual], probabilities),
+        }
+        values = report["metrics"][name]
+        assert {each: values[each]["value"] for each in expected} == pytest.approx(expected, abs=1e-6)
+        assert expected["f1"] != pytest.approx(f1_score(actual, predicted, pos_label="rare"), abs=1e-3)
+    assert report["best"]["val"][metric] == report["metrics"]["val"][metric]["value"]
 
 
 def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(data, tmp_path, capsys):
