@@ -10,19 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image as PillowImage
 
 from lightcnn.data.files.conversion import Conversion, pixel_warnings
+from lightcnn.data.files.decode import pixels_of
 from lightcnn.data.files.intensity import IntensityScale
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.stream import PreparedImage, prepare_stream
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, RunError
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.text import first_line, shorten
 from lightcnn.unlikeness import Unlikeness, difference_warnings
 
 ABSTAINED = "abstained"
@@ -106,10 +110,10 @@ class Predictor(ABC):
         """What the network computes for prepared images; at least one."""
 
     def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
-        """Predicts images, given as paths or as uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+        """Predicts images, given as paths, PIL images, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
 
-        An array is processed like a file with these pixels. Raises: InputError for anything else, and DataError for the
-        first file that cannot be read.
+        An array or a PIL image is processed like a file with these pixels. Raises: InputError for anything else, and
+        DataError for the first file that cannot be read.
         """
         require_probability(abstain_below)
         rows: list[Evaluation] = []
@@ -184,10 +188,12 @@ def compare_with_training(
     return [Evaluation(*row) for row in zip(rows, unlikeness.scores(finite).tolist(), names, strict=True)]
 
 
-def require_probability(value: float) -> None:
+def require_probability(value: Any) -> None:
     """Raises: InputError if `value` is not a probability."""
-    if not 0 <= value <= 1:
-        raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
+        shown = f"{float(value):g}" if is_number else _shown(value)
+        raise InputError(f"--abstain-below {shown}: not a probability; give a number from 0 to 1")
 
 
 def require_features(unlikeness: Unlikeness, features: NDArray[np.float64]) -> None:
@@ -203,6 +209,25 @@ def _finite(row: Evaluation) -> Evaluation | str:
     return row if np.isfinite(row.probabilities).all() else "makes the network's numbers overflow"
 
 
+def several_images(images: Any) -> list[Any]:
+    """The images, or the one image, that a user gave. Raises: InputError if they are neither."""
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    if isinstance(images, str | Path | PillowImage) or len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3)):
+        return [images]
+    try:
+        iterator = iter(images)
+    except TypeError:
+        raise InputError(
+            f"images={_shown(images)}: neither an image nor a list of images; give paths, PIL images or uint8 arrays"
+        ) from None
+    return list(iterator)
+
+
+def _shown(value: object) -> str:
+    """A value as Python writes it, in one short line."""
+    return shorten(first_line(repr(value)), 60)
+
+
 def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
     """Yields paths, and arrays as (H, W, C). Raises: InputError for anything else; its text names `command`."""
     is_single = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
@@ -212,11 +237,20 @@ def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[
         if isinstance(image, str | Path):
             yield Path(image)
             continue
+        name = f"{command}: images[{number}]"
+        if isinstance(image, PillowImage):
+            image = _pillow_pixels(name, image)
         if not isinstance(image, np.ndarray):
-            raise InputError(f"{command}: images[{number}] is a {type(image).__name__}, not a path or an array")
+            raise InputError(f"{name} is a {type(image).__name__}, not a path, a PIL image or an array")
         shape = image.shape if image.ndim == 3 else (*image.shape, 1)
         if image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or image.size == 0:
-            raise InputError(
-                f"{command}: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
-            )
+            raise InputError(f"{name} is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)")
         yield np.ascontiguousarray(image).reshape(shape)
+
+
+def _pillow_pixels(name: str, image: PillowImage) -> NDArray[np.uint8]:
+    """The pixels of a PIL image, which a message calls by that name. Raises: DataError."""
+    try:
+        return pixels_of(image)
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None

@@ -92,7 +92,7 @@ class Run(run_folder.RunFolder):
         """Predicts the classes of images.
 
         Args:
-            images: Paths of image files, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3); or one of these.
+            images: Paths of image files, PIL images, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3); or one of these.
             abstain_below: Lowest probability, from 0 to 1, with which a class is predicted; for images below it, the
                 prediction is "abstained".
 
@@ -103,8 +103,9 @@ class Run(run_folder.RunFolder):
         Raises:
             InputError: If the run has no network, or an image cannot be used.
         """
-        several = [images] if _is_one_image(images) else list(images)
-        return self.trained.predict(several, abstain_below=abstain_below)
+        from lightcnn.predictor import several_images
+
+        return self.trained.predict(several_images(images), abstain_below=abstain_below)
 
     def __repr__(self) -> str:
         facts = self._facts()
@@ -142,14 +143,6 @@ class Run(run_folder.RunFolder):
         for key in ("metrics", "test", "accuracy"):
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, dict) else {}
-
-
-def _is_one_image(images: Any) -> bool:
-    """Whether this is a path or an array (H, W), (H, W, 1) or (H, W, 3), and not several of them."""
-    if isinstance(images, (str, Path)):
-        return True
-    shape: tuple[int, ...] = getattr(images, "shape", ())
-    return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
 
 
 def _escape(text: object) -> str:

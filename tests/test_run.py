@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lightcnn
 from lightcnn.errors import RunError
@@ -71,7 +72,10 @@ def test_an_unfinished_or_damaged_run_has_a_text(tmp_path: Path) -> None:
         (np.zeros((8, 8), np.uint8), 1),
         (np.zeros((8, 8, 1), np.uint8), 1),
         (np.zeros((8, 8, 3), np.uint8), 1),
+        (Image.new("RGB", (8, 8)), 1),
         (["a.png", "b.png"], 2),
+        ([Image.new("L", (8, 8)), "a.png", np.zeros((8, 8), np.uint8)], 3),
+        (iter(["a.png", "b.png"]), 2),
         (np.zeros((5, 8, 8), np.uint8), 5),
         (np.zeros((5, 8, 8, 3), np.uint8), 5),
     ],

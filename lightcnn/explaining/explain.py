@@ -81,8 +81,8 @@ def explain(
         model: A run or its folder, a trained network, an ONNX file, or any `torch.nn.Module`. A module is copied and
             left unchanged. If it returns (log) probabilities in place of logits, they are used as such, with a warning
             and a note. A file that lightcnn did not write is opened by `open_predictor(file, labels=..., input=...)`.
-        images: Paths, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3). For a module without `preprocess`: a float
-            tensor (N, C, H, W) as the module reads it.
+        images: Paths, PIL images, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3). For a module without `preprocess`: a
+            float tensor (N, C, H, W) as the module reads it.
         methods: Names of methods: gradcam, gradcam++, layercam, ig, lime, occlusion (default: gradcam, ig and lime; of
             an ONNX file lime and occlusion, which are all that it allows).
         target: Name or index of the class to explain (default: the predicted class of each image).

@@ -324,7 +324,9 @@ def grey_network():
         ([np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8)], r"images\[1\] is uint8 \(8, 8, 4\)"),
         ([np.zeros((2, 8, 8, 3), np.uint8)], r"images\[0\] is uint8 \(2, 8, 8, 3\)"),
         ([np.zeros((0, 8), np.uint8)], r"images\[0\] is uint8 \(0, 8\)"),
-        ([b"x"], r"images\[0\] is a bytes, not a path or an array"),
+        ([b"x"], r"images\[0\] is a bytes, not a path, a PIL image or an array"),
+        ([Image.new("L", (8, 8)), Image.new("RGBA", (8, 8))], r"images\[1\] has the mode RGBA; convert it with"),
+        (Image.new("L", (8, 8)), "must be a list"),
         ("photos/a.png", "must be a list"),
         (np.zeros((8, 8, 3), np.uint8), "must be a list"),
         (7, "must be a list"),
@@ -336,8 +338,57 @@ def grey_network():
 def test_python_refuses_what_is_not_an_image(images, message):
     with pytest.raises(InputError, match=message):
         grey_network().predict(images)
-    with pytest.raises(InputError, match="not a probability"):
-        grey_network().predict([], abstain_below=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (float("nan"), "nan"),
+        (np.float32(1.5), "1.5"),
+        ("x", "'x'"),
+        (None, "None"),
+        (True, "True"),
+        ([0.5], r"\[0\.5\]"),
+    ],
+)
+def test_python_refuses_what_is_not_a_probability(value, shown):
+    with pytest.raises(InputError, match=rf"-below {shown}: not a probability; give a number from 0 to 1$"):
+        grey_network().predict([], abstain_below=value)
+
+
+def test_images_of_pillow_are_predicted_like_their_files(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    files = [tmp_path / "turned.png", tmp_path / "grey.png"]
+    run = lightcnn.Run.load("run")
+    expected = run.predict(files).probabilities
+    images = [Image.open(file) for file in files]
+    assert (run.predict(images).probabilities == expected).all()
+    alone = run.predict(Image.open(files[0])).probabilities
+    assert (alone == run.predict(files[0]).probabilities).all()
+    assert (alone == run.predict(np.rot90(pixels, -1)).probabilities).all()
+    assert (alone != run.predict(pixels).probabilities).all()
+    (tmp_path / "cut.png").write_bytes(files[0].read_bytes()[:-300])
+    with (
+        Image.open(tmp_path / "cut.png") as cut,
+        pytest.raises(DataError, match=r"^predict: images\[0\] is damaged \("),
+    ):
+        run.predict(cut)
+
+
+@pytest.mark.parametrize(
+    ("images", "shown"),
+    [(5, "5"), (None, "None"), (np.uint8(3), r"np\.uint8\(3\)"), (np.array(3, np.uint8), r"array\(3, dtype=uint8\)")],
+)
+def test_python_refuses_what_is_neither_an_image_nor_a_list(images, shown):
+    rule = f"^images={shown}: neither an image nor a list of images; give paths, PIL images or uint8 arrays$"
+    with pytest.raises(InputError, match=rule):
+        lightcnn.Run.load("run").predict(images)
+    with pytest.raises(InputError, match=r"^abstain_below='x': not a probability; give a number from 0 to 1$"):
+        lightcnn.Run.load("run").predict([], abstain_below="x")
 
 
 def test_an_overflow_is_not_a_prediction():

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lightcnn.data.dataset import Dataset, assemble
+from lightcnn.data.files.decode import pixels_of
 from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
 from lightcnn.recipe import ARRAYS
@@ -128,15 +130,16 @@ def _items(data: Any) -> list[Any]:
 
 
 def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
-    """An array, a tensor, a list or a PIL image as an array.
+    """An array, a tensor, a list or a PIL image as an array; a PIL image is turned upright.
 
     Raises: DataError for lists of unequal lengths, and for PIL images that are neither grey nor RGB.
     """
-    mode = getattr(value, "mode", None)
-    if isinstance(mode, str) and mode not in ("L", "RGB"):
-        raise DataError(f"data: an image has the mode {mode}; convert it with .convert('RGB') or .convert('L')")
     try:
+        if isinstance(value, Image.Image):
+            return pixels_of(value)
         return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except DataError as error:
+        raise DataError(f"data: {name} {error}") from None
     except (TypeError, ValueError, RuntimeError):
         raise DataError(f"data: {name} cannot be made an array; give {expected}") from None
 

@@ -65,6 +65,14 @@ def test_a_data_set_of_pairs_is_read_once_in_order(images: Any) -> None:
     assert dataset.fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
 
 
+def test_images_of_pillow_are_upright() -> None:
+    turned = [Image.fromarray(image) for image in IMAGES]
+    for image in turned:
+        image.getexif()[0x0112] = 6
+    upright = np.rot90(IMAGES, -1, (1, 2))
+    assert read_arrays(Pairs(turned, LABELS)).fingerprint == read_arrays((upright, LABELS)).fingerprint
+
+
 def test_texts_are_classes_in_alphabetical_order_and_integers_in_ascending_order() -> None:
     texts = read_arrays((IMAGES, np.array(["mole", "burn", "acne"])[LABELS]))
     assert texts.classes == ("acne", "burn", "mole")
@@ -139,7 +147,11 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, with_last(np.nan)), None, "labels are missing for some images; leave these images out"),
         ((IMAGES, with_last(np.nan).tolist()), None, "labels are missing for some images"),
         ((IMAGES, with_last(NeitherEqualNorUnequal())), None, "labels are missing for some images"),
-        (Pairs([Image.fromarray(image).convert("P") for image in IMAGES], LABELS), None, "mode P; convert it"),
+        (
+            Pairs([Image.fromarray(image).convert("P") for image in IMAGES], LABELS),
+            None,
+            "image 0 has the mode P; convert it",
+        ),
         (
             Pairs(IMAGES, np.eye(3)[LABELS]),
             None,
