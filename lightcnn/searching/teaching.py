@@ -169,7 +169,7 @@ def _trained(teacher: NewTeacher, folder: RunFolder, progress: Progress) -> RunF
 
 
 def _has_started(existing: RunFolder | None) -> bool:
-    """Whether an earlier session has begun to train the teacher."""
+    """Whether an earlier session started to train the teacher."""
     return existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
 
 
@@ -193,7 +193,7 @@ def _require_weights_file(name: str, file: str) -> None:
         raise InputError(f"{OPTION} {name}: {file} is a pickle, which is not read; {remedy}")
     if not file.endswith(".safetensors"):
         raise InputError(
-            f"{OPTION} {name}: after = stands a .safetensors file of pretrained weights, not {file or 'nothing'}; name "
+            f"{OPTION} {name}: after = give a .safetensors file of pretrained weights, not {file or 'nothing'}; name "
             "one, or leave the = out, so that timm downloads the weights"
         )
     if not Path(file).is_file():
