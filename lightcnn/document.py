@@ -11,8 +11,9 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -44,6 +45,21 @@ class Frozen(BaseModel):
     """Base of all models that are read from YAML: immutable, strict, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values changed, which are not checked; whole numbers of NumPy become those of Python."""
+        return super().model_copy(update=plain_integers(dict(update or {})), deep=deep)
+
+
+def plain_integers(value: Any) -> Any:
+    """The value with an `int` in place of other whole numbers, such as NumPy's, also inside of tuples and dicts."""
+    if isinstance(value, Integral) and not isinstance(value, int):
+        return int(value)
+    if type(value) is tuple:
+        return tuple(plain_integers(part) for part in value)
+    if type(value) is dict:
+        return {key: plain_integers(part) for key, part in value.items()}
+    return value
 
 
 def rule_error(path: str, message: str) -> PydanticCustomError:

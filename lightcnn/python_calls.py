@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
+from lightcnn.document import plain_integers
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.recipe import Reading
 
@@ -31,9 +32,10 @@ PATH_TYPES = {"str", "Path", "Run", "RunFolder", "Recipe", "None"}
 def python_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Words the errors of a public function for its callers: `--input 8` becomes `input=8`.
 
-    Values of other types are refused where a parameter is for paths.
+    Values of other types are refused where a parameter is for paths. Whole numbers of NumPy become those of Python.
     """
     signature = inspect.signature(function)
+    call: Callable[..., Result] = function
 
     @functools.wraps(function)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -44,7 +46,7 @@ def python_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Re
         for name, value in given.items():
             require_path(name, value, signature.parameters[name].annotation)
         try:
-            return function(*args, **kwargs)
+            return call(*plain_integers(args), **plain_integers(kwargs))
         except LightcnnError as error:
             error.args = (in_python(str(error), signature.parameters),)
             raise

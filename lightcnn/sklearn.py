@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -13,13 +14,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lightcnn.devices import DeviceName
-from lightcnn.errors import DataError
+from lightcnn.errors import DataError, InputError
+from lightcnn.recipe import SEED_LIMIT
 from lightcnn.searching.job import search
 from lightcnn.searching.metric_names import MetricName
+from lightcnn.text import first_line, shorten
 from lightcnn.trained_network import TrainedNetwork
 
 
@@ -53,7 +57,8 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         set: Values of `training` and `augment` by their paths, as in {"training.class_weights": "balanced"}.
         workers: Processes that train. Use 1 if scikit-learn itself fits several estimators at once.
         device: Where networks are trained, and where the one that was found predicts.
-        random_state: Seed of the split, the proposals and the trainings.
+        random_state: Seed of the split, the proposals and the trainings, from 0 to 2**32 - 1. None or a
+            `numpy.random.RandomState`, of which each fit draws one, as in scikit-learn: `report_["seed"]`.
         out: Run folder to keep, which must not exist. None: none is kept.
 
     Attributes:
@@ -81,7 +86,7 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         set: Mapping[str, Any] | None = None,
         workers: int | None = None,
         device: DeviceName = "auto",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         out: str | Path | None = None,
     ) -> None:
         self.budget = budget
@@ -116,7 +121,7 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             run = search(
                 self.budget, data=(self._pixels(X), y if has_names else codes), groups=groups, time=self.time,
                 trials=self.trials, epochs=self.epochs, metric=self.metric, space=self.space, set=self.set,
-                workers=self.workers, device=self.device, seed=self.random_state, out=self.out or Path(folder) / "run",
+                workers=self.workers, device=self.device, seed=self._seed(), out=self.out or Path(folder) / "run",
             )  # fmt: skip
             self.network_ = TrainedNetwork.load(run, device=self.device)
             self.report_ = run.report
@@ -141,6 +146,19 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def _seed(self) -> int:
+        """The seed of a fit. Raises: InputError."""
+        given = self.random_state
+        if isinstance(given, Integral):
+            if not isinstance(given, bool) and 0 <= given < SEED_LIMIT:
+                return int(given)
+        elif given is None or isinstance(given, np.random.RandomState):
+            return int(check_random_state(given).randint(np.iinfo(np.int32).max))
+        raise InputError(
+            f"random_state={shorten(first_line(repr(given)), 60)}: not a seed; give a whole number from 0 to "
+            f"{SEED_LIMIT - 1}, None, or a numpy.random.RandomState"
+        )
 
     def _pixels(self, X: NDArray[Any]) -> NDArray[np.uint8]:
         """Images of uint8, (N, H, W[, C])."""

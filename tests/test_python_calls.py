@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import lightcnn
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.python_calls import COMMAND, in_python, python_call
+from lightcnn.searching.settings import SearchSettings
 
 pytestmark = pytest.mark.usefixtures("undrawn_charts")
 
@@ -76,6 +82,45 @@ def test_the_type_of_an_error_and_its_problems_are_kept() -> None:
     with pytest.raises(DocumentError, match=r"recipe\.yaml:3: seed: use seeds=2") as caught:
         fail(1)
     assert caught.value.problems == problems
+
+
+def test_whole_numbers_of_numpy_become_those_of_python() -> None:
+    given: list[Any] = []
+
+    @python_call
+    def keep(*args: Any, **kwargs: Any) -> None:
+        given.extend((args, kwargs))
+
+    array, labels = np.zeros(3, np.uint8), [np.int64(1)]
+    keep(np.uint8(3), (np.int32(1), 2.5, array), labels=labels, set={"a.b": np.int64(4), "c": True})
+    (three, (one, half, same)), options = given
+    assert (three, one, half) == (3, 1, 2.5) and same is array and options["labels"] is labels
+    assert [type(each) for each in (three, one, options["set"]["a.b"])] == [int, int, int]
+    assert options["set"]["c"] is True
+
+
+def test_a_search_takes_whole_numbers_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[SearchSettings] = []
+    run = SimpleNamespace(path=PACKAGE)
+    monkeypatch.setattr("lightcnn.searching.job.run", lambda given, **_: settings.append(given) or run)
+    names = ("trials", "epochs", "input", "finalists", "workers", "seeds", "seed")
+    lightcnn.search("1MFLOPs", set={"training.batch": np.int64(8)}, **{name: np.int64(8) for name in names})
+    plain = settings[0]
+    assert all(type(getattr(plain, name)) is int and getattr(plain, name) == 8 for name in names)
+    assert plain.set == {"training.batch": 8} and b"batch: 8" in plain.yaml()
+    with pytest.raises(InputError, match=r"^search: trials: input should be a valid integer, not np\.True_$"):
+        lightcnn.search("1MFLOPs", trials=np.True_)  # type: ignore[arg-type]
+
+
+def test_other_functions_and_copies_of_recipes_take_whole_numbers_of_numpy() -> None:
+    size = tuple(np.array([3, 8, 8]))
+    assert lightcnn.profile(torch.nn.Conv2d(3, 2, 3), size, threads=np.int64(1)).count.macs == 1944  # type: ignore[arg-type]
+    quick = lightcnn.Recipe.load("quick")
+    training = quick.training.model_copy(update={"epochs": np.int64(3)})
+    recipe = quick.model_copy(update={"training": training, "seed": np.int64(7)})
+    assert json.loads(recipe.model_dump_json())["training"]["epochs"] == 3
+    assert type(recipe.seed) is int and recipe.seed == 7
+    assert quick.model_copy() == quick
 
 
 def test_other_errors_and_results_pass() -> None:

@@ -131,6 +131,41 @@ def test_groups_reach_the_fits_of_a_cross_validation_by_metadata_routing() -> No
     assert results["estimator"][0].report_["data"]["groups"]["known"] is True
 
 
+def seed_of(random_state: Any) -> Any:
+    """The seed of the search of a fit."""
+    return LightCNNClassifier(**TINY, random_state=random_state).fit(IMAGES, NAMES).report_["seed"]
+
+
+def test_the_random_state_is_that_of_scikit_learn() -> None:
+    assert seed_of(np.int64(3)) == 3
+    random = np.random.RandomState(5)
+    drawn = np.random.RandomState(5).randint(2**31 - 1, size=2).tolist()
+    assert [seed_of(random), seed_of(random)] == drawn
+    state = np.random.get_state()
+    try:
+        np.random.seed(5)
+        assert seed_of(None) == drawn[0]
+    finally:
+        np.random.set_state(state)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (-1, "-1"),
+        (2**32, "4294967296"),
+        (True, "True"),
+        (1.5, "1.5"),
+        ("x", "'x'"),
+        (np.random.default_rng(0), "Gen.*"),
+    ],
+)
+def test_what_is_no_random_state_is_refused(value: Any, shown: str) -> None:
+    rule = r"not a seed; give a whole number from 0 to 4294967295, None, or a numpy\.random\.RandomState"
+    with pytest.raises(InputError, match=f"^random_state={shown}: {rule}$"):
+        LightCNNClassifier(**TINY, random_state=value).fit(IMAGES, NAMES)
+
+
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
