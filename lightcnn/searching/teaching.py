@@ -193,8 +193,8 @@ def _require_weights_file(name: str, file: str) -> None:
         raise InputError(f"{OPTION} {name}: {file} is a pickle, which is not read; {remedy}")
     if not file.endswith(".safetensors"):
         raise InputError(
-            f"{OPTION} {name}: after = give a .safetensors file of pretrained weights, not {file or 'nothing'}; name "
-            "one, or leave the = out, so that timm downloads the weights"
+            f"{OPTION} {name}: the = is followed by {file or 'nothing'}, not by a .safetensors file of pretrained "
+            "weights; name one, or leave the = out, so that timm downloads the weights"
         )
     if not Path(file).is_file():
         raise InputError(f"{OPTION} {name}: {file}: no such file; name a file of weights of this network")

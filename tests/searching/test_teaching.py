@@ -161,9 +161,18 @@ def test_what_cannot_teach_these_data_is_refused(
         ("timm:nope", r"--teacher timm:nope: timm \d.* has no such network; timm.list_models\(\) lists the names$"),
         ("timm:nope=a.safetensors", "--teacher timm:nope: timm .* has no such network"),
         ("timm:resnet18.nope", "--teacher timm:resnet18.nope: .*; its weights are .*a1_in1k"),
-        ("timm:test_efficientnet=", "not nothing; name one, or leave the = out, so that timm downloads the weights$"),
-        ("timm:test_efficientnet=none", "not none; name one, or leave the = out, so that timm downloads the weights$"),
-        ("timm:test_efficientnet=timm", "not timm; name one, or leave the = out, so that timm downloads the weights$"),
+        (
+            "timm:test_efficientnet=",
+            ": the = is followed by nothing, not .*; name one, or leave the = out, so that timm downloads the weights$",
+        ),
+        (
+            "timm:test_efficientnet=none",
+            ": the = is followed by none, not .*; name one, or leave the = out, so that timm downloads the weights$",
+        ),
+        (
+            "timm:test_efficientnet=timm",
+            ": the = is followed by timm, not .*; name one, or leave the = out, so that timm downloads the weights$",
+        ),
         ("timm:test_efficientnet=a.pth", "a.pth is a pickle, which is not read; convert it with: python "),
         ("timm:test_efficientnet=a.safetensors", "a.safetensors: no such file; name a file of weights"),
     ],
