@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import io
 import re
+import shutil
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +229,37 @@ def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.
     short = quick.model_copy(update={"training": quick.training.model_copy(update={"epochs": 1})})
     trained = lightcnn.train(short, data=(IMAGES, labels), groups=np.arange(60) // 2, out="quick")
     assert trained.report["data"]["groups"]["known"] is True
+    for run, sheets in ((network, set()), (again, {"plots/errors.png"}), (trained, {"plots/errors.png"})):
+        require_no_images(run, sheets=sheets)
     audit = lightcnn.audit((IMAGES, labels), fast=True, out="audit")
     assert audit.report["counts"]["images"] == 60
+
+
+IMAGE_SUFFIXES = {".npz", ".npy", ".pt", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".zip", ".tar"}
+
+
+def require_no_images(run: lightcnn.Run, *, sheets: Set[str] = frozenset()) -> None:
+    """No file holds the pixels of an image, and no file can but for charts, which are empty here, and `sheets`."""
+    files = {file.relative_to(run.path).as_posix(): file for file in run.path.rglob("*") if file.is_file()}
+    assert {"weights.safetensors", "plots/confusion.png"} <= files.keys()
+    contents = [file.read_bytes() for file in files.values()]
+    for image in IMAGES:
+        for pixels in (image, image.astype(np.float32), (image / 255).astype(np.float32)):
+            assert not any(pixels.tobytes() in content for content in contents)
+    empty = files["plots/confusion.png"].read_bytes()
+    assert np.unique(np.asarray(Image.open(io.BytesIO(empty)))).tolist() == [255]
+    able = {name for name, file in files.items() if file.suffix in IMAGE_SUFFIXES and file.read_bytes() != empty}
+    assert able <= sheets
+
+
+def test_a_run_of_arrays_does_not_hold_its_images(searched: lightcnn.Run, tmp_path: Path) -> None:
+    require_no_images(searched)
+    for write in (np.save, np.savez, np.savez_compressed):
+        copy = lightcnn.Run(Path(shutil.copytree(searched.path, tmp_path / write.__name__)))
+        require_no_images(copy)
+        write(copy / "images", IMAGES)
+        with pytest.raises(AssertionError):
+            require_no_images(copy)
 
 
 @pytest.fixture(scope="module")
