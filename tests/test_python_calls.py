@@ -93,9 +93,9 @@ def test_whole_numbers_of_numpy_become_those_of_python() -> None:
 
     array, labels = np.zeros(3, np.uint8), [np.int64(1)]
     keep(np.uint8(3), (np.int32(1), 2.5, array), labels=labels, set={"a.b": np.int64(4), "c": True})
-    (three, (one, half, same)), options = given
-    assert (three, one, half) == (3, 1, 2.5) and same is array and options["labels"] is labels
-    assert [type(each) for each in (three, one, options["set"]["a.b"])] == [int, int, int]
+    (first, pair), options = given
+    assert first == 3 and pair[:2] == (1, 2.5) and pair[2] is array and options["labels"] is labels
+    assert [type(each) for each in (first, pair[0], options["set"]["a.b"])] == [int, int, int]
     assert options["set"]["c"] is True
 
 

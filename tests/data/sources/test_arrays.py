@@ -239,7 +239,7 @@ IMAGE_SUFFIXES = {".npz", ".npy", ".pt", ".png", ".jpg", ".jpeg", ".webp", ".bmp
 
 
 def require_no_images(run: lightcnn.Run, *, sheets: Set[str] = frozenset()) -> None:
-    """No file holds the pixels of an image, and no file can but for charts, which are empty here, and `sheets`."""
+    """No file holds the pixels of an image; only charts, which are empty here, and `sheets` are files of images."""
     files = {file.relative_to(run.path).as_posix(): file for file in run.path.rglob("*") if file.is_file()}
     assert {"weights.safetensors", "plots/confusion.png"} <= files.keys()
     contents = [file.read_bytes() for file in files.values()]
@@ -248,8 +248,8 @@ def require_no_images(run: lightcnn.Run, *, sheets: Set[str] = frozenset()) -> N
             assert not any(pixels.tobytes() in content for content in contents)
     empty = files["plots/confusion.png"].read_bytes()
     assert np.unique(np.asarray(Image.open(io.BytesIO(empty)))).tolist() == [255]
-    able = {name for name, file in files.items() if file.suffix in IMAGE_SUFFIXES and file.read_bytes() != empty}
-    assert able <= sheets
+    others = {name for name, file in files.items() if file.suffix in IMAGE_SUFFIXES and file.read_bytes() != empty}
+    assert others <= sheets
 
 
 def test_a_run_of_arrays_does_not_hold_its_images(searched: lightcnn.Run, tmp_path: Path) -> None:
