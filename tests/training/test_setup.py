@@ -234,7 +234,12 @@ def test_all_problems_of_a_recipe_and_its_data_are_reported_at_once(recipe, caps
     assert run(["train", recipe, *(word for value in sets for word in ("--set", value)), "--dry-run"]) == 2
     lines = capsys.readouterr().err.splitlines()
     problems = [line for line in lines if line.startswith("lightcnn: ")]
-    beginnings = ["network.classes: 2, but data", "network.input: 3 channels", "training.batch: 5000", "run nowhere"]
+    beginnings = [
+        "network.classes: 2, but data",
+        "network.input: 3 channels",
+        "training.batch: 5000",
+        "distill.teacher: run nowhere",
+    ]
     assert [
         problem.removeprefix("lightcnn: ").startswith(b) for problem, b in zip(problems, beginnings, strict=True)
     ] == ([True] * 4)
