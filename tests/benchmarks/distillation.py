@@ -1,6 +1,6 @@
 """How much a small network should learn from a teacher on few images, and whether short trainings should as well.
 
-    lightcnn train finetune --data synthetic-lesions:count=440,classes=4,size=96,seed=3 \
+    lightcnn train finetune --data synthetic-lesions:count=440,classes=4,size=96,seed=3 --epochs 10 \
         --set network.weights=tf_efficientnet_lite0.safetensors --set network.input=[3,96,96] --out teacher
     python tests/benchmarks/distillation.py teacher [--networks 12] [--processes 2]
 
