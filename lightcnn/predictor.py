@@ -26,7 +26,7 @@ from lightcnn.data.stream import PreparedImage, prepare_stream
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, RunError
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.text import first_line, shorten
+from lightcnn.text import in_one_line
 from lightcnn.unlikeness import Unlikeness, difference_warnings
 
 ABSTAINED = "abstained"
@@ -192,7 +192,7 @@ def require_probability(value: Any) -> None:
     """Raises: InputError if `value` is not a probability."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= 1:
-        shown = f"{float(value):g}" if is_number else _shown(value)
+        shown = f"{float(value):g}" if is_number else in_one_line(value)
         raise InputError(f"--abstain-below {shown}: not a probability; give a number from 0 to 1")
 
 
@@ -218,14 +218,9 @@ def several_images(images: Any) -> list[Any]:
         iterator = iter(images)
     except TypeError:
         raise InputError(
-            f"images={_shown(images)}: neither an image nor a list of images; give paths, PIL images or uint8 arrays"
+            f"images={in_one_line(images)}: neither an image nor a list of images; give paths, PIL images or uint8 arrays"
         ) from None
     return list(iterator)
-
-
-def _shown(value: object) -> str:
-    """A value as Python writes it, in one short line."""
-    return shorten(first_line(repr(value)), 60)
 
 
 def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
@@ -239,18 +234,10 @@ def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[
             continue
         name = f"{command}: images[{number}]"
         if isinstance(image, PillowImage):
-            image = _pillow_pixels(name, image)
+            image = pixels_of(image, name)
         if not isinstance(image, np.ndarray):
             raise InputError(f"{name} is a {type(image).__name__}, not a path, a PIL image or an array")
         shape = image.shape if image.ndim == 3 else (*image.shape, 1)
         if image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or image.size == 0:
             raise InputError(f"{name} is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)")
         yield np.ascontiguousarray(image).reshape(shape)
-
-
-def _pillow_pixels(name: str, image: PillowImage) -> NDArray[np.uint8]:
-    """The pixels of a PIL image, which a message calls by that name. Raises: DataError."""
-    try:
-        return pixels_of(image)
-    except DataError as error:
-        raise DataError(f"{name} {error}") from None

@@ -23,7 +23,7 @@ from lightcnn.errors import DataError, InputError
 from lightcnn.recipe import SEED_LIMIT
 from lightcnn.searching.job import search
 from lightcnn.searching.metric_names import MetricName
-from lightcnn.text import first_line, shorten
+from lightcnn.text import in_one_line
 from lightcnn.trained_network import TrainedNetwork
 
 
@@ -156,7 +156,7 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         elif given is None or isinstance(given, np.random.RandomState):
             return int(check_random_state(given).randint(np.iinfo(np.int32).max))
         raise InputError(
-            f"random_state={shorten(first_line(repr(given)), 60)}: not a seed; give a whole number from 0 to "
+            f"random_state={in_one_line(given)}: not a seed; give a whole number from 0 to "
             f"{SEED_LIMIT - 1}, None, or a numpy.random.RandomState"
         )
 

@@ -48,3 +48,8 @@ def format_error(error: BaseException) -> str:
 def shorten(text: str, length: int) -> str:
     """The text, cut to at most `length` characters with `…` at its end if it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def in_one_line(value: object) -> str:
+    """A value as Python writes it, in one line of at most 60 characters."""
+    return shorten(first_line(repr(value)), 60)

@@ -120,17 +120,17 @@ def decode_mask(path: Path) -> NDArray[np.bool_]:
         return np.asarray(values.any(axis=2))
 
 
-def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of an upright image of Pillow, uint8 (H, W) or (H, W, 3), in full resolution.
+def pixels_of(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """The pixels of an image of Pillow, turned upright: uint8 (H, W) or (H, W, 3), in full resolution.
 
-    Raises: DataError if it is neither grey nor RGB, or its file is damaged; the message does not name the image.
+    Raises: DataError if it is neither grey nor RGB, or its file is damaged; the message begins with its `name`.
     """
     if image.mode not in ("L", "RGB"):
-        raise DataError(f"has the mode {image.mode}; convert it with .convert('RGB') or .convert('L')")
+        raise DataError(f"{name} has the mode {image.mode}; convert it with .convert('RGB') or .convert('L')")
     try:
         return np.asarray(_upright(image), dtype=np.uint8)
     except Exception as error:  # Pillow reads the file of an image only now
-        raise DataError(f"is damaged ({first_line(error)})") from None
+        raise DataError(f"{name} is damaged ({first_line(error)})") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,12 +134,10 @@ def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
 
     Raises: DataError for lists of unequal lengths, and for PIL images that are neither grey nor RGB.
     """
+    if isinstance(value, Image.Image):
+        return pixels_of(value, f"data: {name}")
     try:
-        if isinstance(value, Image.Image):
-            return pixels_of(value)
         return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    except DataError as error:
-        raise DataError(f"data: {name} {error}") from None
     except (TypeError, ValueError, RuntimeError):
         raise DataError(f"data: {name} cannot be made an array; give {expected}") from None
 
