@@ -218,7 +218,8 @@ def several_images(images: Any) -> list[Any]:
         iterator = iter(images)
     except TypeError:
         raise InputError(
-            f"images={in_one_line(images)}: neither an image nor a list of images; give paths, PIL images or uint8 arrays"
+            f"images={in_one_line(images)}: neither an image nor a list of images; give paths, PIL images or uint8 "
+            "arrays"
         ) from None
     return list(iterator)
 
