@@ -33,6 +33,7 @@ from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
 from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, read_data, study_file
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress, tracked
+from lightcnn.searching.report.report import early_warnings
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
     CONTINUING,
@@ -326,8 +327,12 @@ def estimate(
     plan = plan.after(past, *limits)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
+    read, warned = (
+        data_document(pipeline.dataset, inputs.sets),
+        early_warnings(settings.metric, inputs.chosen, pipeline),
+    )
     return {
-        **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, inputs.sets)),
+        **report_head("search", seed=settings.seed, data=read, warnings=warned),
         "dry_run": True,
         "budget": space.budget.document(),
         "space": {

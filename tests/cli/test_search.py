@@ -474,7 +474,9 @@ def test_the_space_is_chosen_by_the_images_that_were_read(data, capsys):
     shown = capsys.readouterr().out
     assert "micro (chosen since the smallest network of mobilenet needs 6766 params, over the limit of 5000)" in shown
     assert run([*arguments, "--budget", "10Mparams", "--space", "auto"]) == 0
-    assert re.search(r"micro \(chosen since .*, images have 8 pixels, and the smallest input", capsys.readouterr().out)
+    shown = capsys.readouterr()
+    assert re.search(r"micro \(chosen since .*, images have 8 pixels, and the smallest input", shown.out)
+    assert "warning: The space micro was chosen although it is meant for at most 30 MFLOPs: the budget" in shown.err
 
 
 def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
