@@ -15,10 +15,11 @@ row. --rows core takes about 8 hours, around 2 hours, quick 2 minutes. In the ba
     nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
     tail -f evidence.log
 
-The rows that docs/reference/measurements.md describes lie beside this script; to continue them:
+The rows that docs/reference/measurements.md describes lie beside this script, a file for each processor, and each is
+continued on such a machine only:
 
-    xz -dc tests/benchmarks/search_rows.jsonl.xz > evidence.jsonl
-    python tests/benchmarks/search.py table tests/benchmarks/search_rows.jsonl.xz
+    python tests/benchmarks/search.py table tests/benchmarks/search_rows_*.jsonl.xz
+    xz -dc tests/benchmarks/search_rows_epyc.jsonl.xz > evidence.jsonl
 
 If the shipped prior or starts were learned from a data set, give options that leave it out; the arm `shipped` then
 shows what the shipped ones add:
@@ -40,6 +41,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     finished = read_rows(options.out)
+    require_processor(finished.values())
     rows = [row for row in planned(options.rows, device, list(searches)) if row.arm in (options.arms or ARMS)]
     todo = [row for row in rows if row not in finished]
     minutes = sum(row.minutes for row in todo)
@@ -84,6 +87,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"{number}/{len(todo)} {row}: validation {val:.2%}, test {test:.2%}, {values['networks']} networks, "
               f"{values['seconds']:.0f} s", flush=True)  # fmt: skip
     return failed
+
+
+def require_processor(finished: Iterable[dict[str, Any]]) -> None:
+    """Raises: SystemExit if there are rows of another processor, with which those of this one are not comparable."""
+    here = environment()["processor"]
+    if others := {row["machine"]["processor"] for row in finished} - {here}:
+        raise SystemExit(f"--out: its rows are of {', '.join(sorted(others))}, not of {here}; give another file")
 
 
 def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]:

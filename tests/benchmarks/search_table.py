@@ -81,7 +81,7 @@ def mean_accuracy(rows: Rows) -> tuple[float, float, float]:
 
 
 class Results:
-    """All rows of one device."""
+    """All rows of one device and processor."""
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
         self.rows: dict[Row, dict[str, Any]] = {key(row): row for row in rows}
@@ -210,10 +210,10 @@ def met(reached: bool) -> str:
 
 
 def print_tables(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints everything, for each device."""
-    for device in sorted({row["device"] for row in rows}):
-        of_device = [row for row in rows if row["device"] == device]
-        print(f"\n## {device}\n")
+    """Prints everything, for each device and processor, since arms are compared on the same machine only."""
+    for device, processor in sorted({machine_key(row) for row in rows}):
+        of_device = [row for row in rows if machine_key(row) == (device, processor)]
+        print(f"\n## {device}, {processor}\n")
         for machine, count in Counter(map(machine_of, of_device)).items():
             print(f"{count} rows: {machine}")
         results = Results(of_device)
@@ -221,6 +221,11 @@ def print_tables(rows: Sequence[dict[str, Any]]) -> None:
         results.differences()
         results.efforts()
         print("\n" + "\n".join(f"- {goal}" for goal in goals(results)))
+
+
+def machine_key(row: dict[str, Any]) -> tuple[str, str]:
+    """The device of a row, and the processor of its machine."""
+    return row["device"], row["machine"]["processor"]
 
 
 def machine_of(row: dict[str, Any]) -> str:

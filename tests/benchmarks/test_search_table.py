@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
+from lightcnn.run_folder import environment
 
 with pytest.MonkeyPatch.context() as patch:  # the scripts import each other by name, as they do when they are run
     patch.setattr(sys, "path", [*sys.path, str(Path(__file__).parent)])
     networks, rows, table = (import_module(f"search_{name}") for name in ("networks", "rows", "table"))
+    search = import_module("search")
 
 
 def stored(correct: list[int], groups: str, seed: int = 0, arm: str = "ours") -> dict[str, Any]:
@@ -126,10 +129,30 @@ def test_hand_made_networks_use_the_budget(outline: tuple[int, int, int]) -> Non
 
 
 def test_tables_and_goals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    machine = {"processor": "a CPU", "affinity": 2, "cores": 2, "packages": {}, "commit": "abc"}
     second = stored([0, 0, 1, 0], "aabb", arm="one trial")
-    table.print_tables([row | {"machine": machine} for row in (stored([1, 1, 0, 0], "aabb"), second)])
+    table.print_tables([on("a CPU", row) for row in (stored([1, 1, 0, 0], "aabb"), second)])
     text = capsys.readouterr().out
     assert "| digits | 1MFLOPs | 3 | 50.00 (" in text
     assert "| digits | 1MFLOPs | 3 | one trial | 1 | +25.00 (-78.08 to +128.08) | 51.54 |  | not worse |" in text
     assert "not worse than one trial, everywhere: 1 of 1: met" in text
+
+
+def test_arms_of_different_processors_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = stored([1, 1, 0, 0], "aabb"), stored([0, 0, 1, 0], "aabb", arm="one trial")
+    table.print_tables([on("a CPU", first), on("another CPU", second)])
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if line.startswith("##")] == ["## cpu, a CPU", "## cpu, another CPU"]
+    assert text.count("not worse than one trial, everywhere: no rows") == 2
+
+
+def test_rows_of_another_processor_are_not_continued() -> None:
+    here = environment()["processor"]
+    search.require_processor([on(here, stored([1], "a"))])
+    with pytest.raises(SystemExit, match=f"its rows are of another CPU, not of {re.escape(here)}"):
+        search.require_processor([on(here, stored([1], "a")), on("another CPU", stored([1], "a", seed=1))])
+
+
+def on(processor: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The row, measured on a machine with such a processor."""
+    machine = {"processor": processor, "affinity": 2, "cores": 2, "packages": {}, "commit": "abc"}
+    return row | {"machine": machine}
