@@ -71,12 +71,14 @@ def test_the_last_scores_are_predicted_without_them() -> None:
     xs = random.sample(range(100), 16)
     outcomes = [outcome(number, x, LENGTHS[: 2 + (number < 8)], random) for number, x in enumerate(xs)]
     checked = left_out(outcomes)
-    assert [(score.trial, score.images) for score in checked] == [(number, 36_000) for number in range(8)]
-    assert [score.utility for score in checked] == [o.utilities[36_000] for o in outcomes[:8]]
-    assert [score.before for score in checked] == [o.utilities[12_000] for o in outcomes[:8]]
+    ends = [36_000] * 8 + [12_000] * 8
+    assert [(score.trial, score.images) for score in checked] == list(enumerate(ends))
+    assert [score.utility for score in checked] == [o.utilities[end] for o, end in zip(outcomes, ends, strict=True)]
+    assert [score.before for score in checked[:8]] == [o.utilities[12_000] for o in outcomes[:8]]
+    assert [score.before for score in checked[8:]] == [o.off_rung[6_000] for o in outcomes[8:]], "halfway to the rung"
     assert max(abs(score.predicted - score.utility) for score in checked) < 0.06
     assert left_out(outcomes[:3]) == []
-    assert left_out([outcome(n, 9 * n, LENGTHS[:2], random) for n in range(8)]) == []
+    assert left_out([outcome(n, 9 * n, (12_000,), random) for n in range(8)]) == []
 
 
 def test_a_score_that_is_left_out_hardly_changes_its_own_prediction() -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.comparison import SearchResult, rank_correlation
+from lightcnn.searching.comparison import MIN_PAIRS, SearchResult, rank_correlation
 from lightcnn.searching.strategies.base import visible_study
 from lightcnn.searching.strategies.predictor import LearningCurves, network_costs
 from lightcnn.searching.trials.storage import Outcome
@@ -68,16 +68,19 @@ def log_loss(utility: float) -> float:
 
 def _curve(outcome: Outcome) -> list[dict[str, Any]]:
     """The log losses of a trial's network by the images seen."""
-    utilities = {**outcome.off_rung, **outcome.utilities}
-    return [{"images": images, "log_loss": log_loss(utilities[images])} for images in sorted(utilities)]
+    return [{"images": images, "log_loss": log_loss(utility)} for images, utility in sorted(outcome.curve.items())]
 
 
 def _left_out(curves: LearningCurves | None) -> dict[str, Any] | None:
-    """The error of the last scores, each predicted without it, and the rank correlations at the most common length."""
+    """The error of the last scores, each predicted without it, and the rank correlations at one length.
+
+    That is the longest one at which enough networks end, or else the most common one.
+    """
     checked = [] if curves is None else curves.left_out()
     if not checked:
         return None
-    images = Counter(score.images for score in checked).most_common(1)[0][0]
+    ends = Counter(score.images for score in checked)
+    images = max((n for n, count in ends.items() if count >= MIN_PAIRS), default=ends.most_common(1)[0][0])
     alike = [score for score in checked if score.images == images]
     reached = [score.utility for score in alike]
     return {

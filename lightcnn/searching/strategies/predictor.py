@@ -69,7 +69,7 @@ def network_costs(shapes: Shapes, outcome: Outcome) -> Sequence[float]:
 class LeftOut:
     """The last utility of a trial, and what is predicted for it from all other utilities, its own earlier ones too.
 
-    `before` is the utility of the trial at the rung before.
+    `before` is the utility of the trial at its length before.
     """
 
     trial: int
@@ -104,11 +104,7 @@ class LearningCurves:
         costs = _standardised(np.array([costs_of(outcome) for outcome in outcomes], dtype=np.float64))
         if not costs.size:
             return None
-        scores = [
-            (seen, row, value)
-            for row, outcome in enumerate(outcomes)
-            for seen, value in (*outcome.off_rung.items(), *outcome.utilities.items())
-        ]
+        scores = [(seen, row, value) for row, outcome in enumerate(outcomes) for seen, value in outcome.curve.items()]
         lasts = [outcome.images for outcome in outcomes]
         scores = sorted(scores, key=lambda score: (score[0] < lasts[score[1]], -score[0], -score[2]))[:MAX_POINTS]
         rows, targets = np.array([row for _, row, _ in scores]), np.array([value for _, _, value in scores])
@@ -126,13 +122,14 @@ class LearningCurves:
         return [float(value) for value in self.mean + self.deviation * predicted]
 
     def left_out(self) -> list[LeftOut]:
-        """How well the last utilities of the trials with two rungs and more are predicted without them."""
+        """How well the last utilities of the trials with two scores and more are predicted without them."""
         predicted = dict(zip(self.scored, self.mean + self.deviation * self.process.left_out(), strict=True))
         checked = []
         for row, outcome in enumerate(self.outcomes):
-            *earlier, last = sorted(outcome.utilities)
-            if earlier and (row, last) in predicted:
-                before, utility = outcome.utilities[earlier[-1]], outcome.utilities[last]
+            last = outcome.images
+            shorter = {images: value for images, value in outcome.curve.items() if images < last}
+            if shorter and (row, last) in predicted:
+                utility, before = outcome.utilities[last], shorter[max(shorter)]
                 checked.append(LeftOut(outcome.number, last, utility, float(predicted[row, last]), before))
         return checked
 

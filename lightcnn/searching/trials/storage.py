@@ -101,6 +101,11 @@ class Outcome:
         return self.utilities[self.images] if self.scores else None
 
     @property
+    def curve(self) -> Mapping[int, float]:
+        """All its utilities by the images seen."""
+        return {**self.off_rung, **self.utilities}
+
+    @property
     def is_scored(self) -> bool:
         """Whether its network can be compared with others."""
         return bool(self.scores) and self.state in ("running", "complete", "pruned")
