@@ -9,6 +9,9 @@ from lightcnn.errors import InputError
 from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.run_folder import RunFolder, named_by
 
+SETS = ("val", "test")
+"""The parts of a split that a training does not see, which predictions.csv has."""
+
 
 def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> str:
     """A note on a run with other data, of which it is unknown what images it was trained on; empty for the same data.
@@ -20,13 +23,15 @@ def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> s
         data, classes = run.data, run.classes
         is_same = data.get("fingerprint") == in_order(dataset, classes).fingerprint
         rows = read_predictions(run) if is_same else []
-    if not is_same:
+        names = {
+            split: {_within(row["path"], data["source"]) for row in rows if row["split"] == split} for split in SETS
+        }
+    known = [_within(path, dataset.source) for path in dataset.paths]
+    if not is_same or not set(known) & set().union(*names.values()):
         return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
-    tested = {row["path"] for row in rows if row["split"] == "test"}
-    unseen = {"test": tested, "val": tested | {row["path"] for row in rows if row["split"] == "val"}}
-    for name, paths in unseen.items():
+    for name, unseen in {"test": names["test"], "val": names["test"] | names["val"]}.items():
         indices = getattr(sets, name)
-        seen = [dataset.paths[index] for index in indices if dataset.paths[index] not in paths]
+        seen = [dataset.paths[index] for index in indices if known[index] not in unseen]
         if seen:
             title = "validation" if name == "val" else name
             raise InputError(
@@ -34,3 +39,8 @@ def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> s
                 "train it on the same split: with the same seed and the same data options"
             )
     return ""
+
+
+def _within(path: str, source: str) -> str:
+    """The name of an image within its source: equal data may be a file under another path, or arrays."""
+    return path.removeprefix(f"{source}#")

@@ -112,6 +112,9 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
     train = ["train", str(finished / "spec.yaml"), "--data", data, "--epochs", "1", "--quiet"]
     assert run([*train, "--out", str(tmp_path / "mine")]) == 0
     assert run([*train, "--seed", "1", "--out", str(tmp_path / "other-seed")]) == 0
+    (tmp_path / "moved.npz").write_bytes(Path(data).read_bytes())
+    train[train.index(data)] = str(tmp_path / "moved.npz")
+    assert run([*train, "--out", str(tmp_path / "moved")]) == 0
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "report.json").write_text("{")
     report = RunFolder.load(tmp_path / "front").report
@@ -126,9 +129,11 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(part, key, value)
             (tmp_path / name / "report.json").write_text(json.dumps(mine))
-    undefined, *beside = sorted(neighbours_document(tmp_path, report), key=lambda row: row["run"] != "undefined")
+    undefined, *beside = sorted(
+        neighbours_document(RunFolder(tmp_path / "front"), report), key=lambda row: row["run"] != "undefined"
+    )
     assert undefined["run"] == "undefined" and undefined["test"]["accuracy"]["value"] is None
-    assert [row["run"] for row in beside] == ["mine"]
+    assert [row["run"] for row in beside] == ["mine", "moved"], "the same images in another file"
     assert beside[0]["val"]["accuracy"]["value"] == mine["metrics"]["val"]["accuracy"]["value"]
     assert beside[0]["cost"]["macs"] == report["network"]["cost"]["macs"]
     chart = draw_front(

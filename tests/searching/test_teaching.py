@@ -200,6 +200,24 @@ def test_a_teacher_that_has_seen_the_validation_or_test_images_is_refused(
     assert "predictions for other training images" in error
 
 
+def test_a_teacher_of_the_same_images_under_another_name_is_recognised(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "moved.npz").write_bytes((folder / "two.npz").read_bytes())
+    words = ["--data", str(tmp_path / "moved.npz"), "--teacher", str(folder / "teacher"), "--workers", "1"]
+    assert run(command(folder, *words, "--out", str(tmp_path / "run"))) == 0
+    assert "it is unknown" not in RunFolder.load(tmp_path / "run").data["note"]
+    error = refused(command(folder, *words, "--seed", "1"), capsys, tmp_path)
+    assert "was trained on" in error and "test images (" in error
+    with np.load(folder / "two.npz") as file:
+        arrays = file["train_images"], file["class_names"][file["train_labels"]]
+    settings = {"space": folder / "space.yaml", "trials": 2, "epochs": 3, "workers": 1}
+    searched = lightcnn.search(
+        "100kFLOPs", data=arrays, teacher=folder / "teacher", out=tmp_path / "arrays", **settings
+    )
+    assert "it is unknown" not in searched.data["note"]
+
+
 def test_a_teacher_with_other_data_is_a_note(folder: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     images, labels = random.integers(0, 255, (60, 8, 8)).astype(np.uint8), np.arange(60) % 2

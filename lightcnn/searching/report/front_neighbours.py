@@ -14,6 +14,7 @@ from lightcnn.baseline_spec import AnySpec, load_network
 from lightcnn.budget import LATENCY_RESOURCES, Resource
 from lightcnn.device_cost import device_cost
 from lightcnn.errors import LightcnnError
+from lightcnn.evaluation.predictions import read_test_images
 from lightcnn.module_spec import ModuleSpec
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Recipe
@@ -50,28 +51,36 @@ def timed_neighbours(
     return timed
 
 
-def neighbours_document(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`pareto.beside` of report.json: finished trainings with the same split of the same images, by name.
+def neighbours_document(run: RunFolder, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`pareto.beside` of report.json: trainings beside a run with the same split of the same images, by name.
 
     Folds, several seeds and runs that cannot be read are left out.
     """
-    rows = []
-    for path in sorted(folder.iterdir()):
+    rows, tested = [], _test_images(run, report)
+    for path in sorted(run.path.resolve().parent.iterdir()):
         try:
-            if (path / REPORT).is_file() and (row := _neighbour(RunFolder.load(path), report)):
+            if (path / REPORT).is_file() and (row := _neighbour(RunFolder.load(path), report, tested)):
                 rows.append(row)
         except (LightcnnError, OSError, *VALUE_ERRORS):
             continue
     return rows
 
 
-def _neighbour(run: RunFolder, report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A training as one row; None for another command, and for other training, validation or test images."""
+def _test_images(run: RunFolder, report: Mapping[str, Any]) -> list[str]:
+    """The hashes of the pixels of the test images, sorted: the same images have other names in another source."""
+    return sorted(read_test_images(run, report["predictions"]["images_sha256"]).values())
+
+
+def _neighbour(run: RunFolder, report: Mapping[str, Any], tested: Sequence[str]) -> dict[str, Any] | None:
+    """A training as one row; None for another command, and for other images than those of `report`.
+
+    `tested` are the hashes of its test images.
+    """
     other = run.report
     if other["command"] != "train" or other["seed"] != report["seed"]:
         return None
     same = all(other["data"][name] == report["data"][name] for name in ("fingerprint", "classes", "counts"))
-    if not same or other["predictions"]["images_sha256"] != report["predictions"]["images_sha256"]:
+    if not same or _test_images(run, other) != tested:
         return None
     metrics = dict.fromkeys(("accuracy", report["metric"]))
     cost, scores = other["network"]["cost"], other["metrics"]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,7 @@ def write_report(
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
     if settings.pareto:
         with clock.paused():  # as when finalists are timed
-            report["pareto"] |= _beside_front(run.path.resolve().parent, report, space, timing)
+            report["pareto"] |= _beside_front(run, report, space, timing)
     charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
@@ -275,12 +274,12 @@ def _front_document(
     return front_document(result.front, pipeline, result.choice, images)
 
 
-def _beside_front(folder: Path, report: Mapping[str, Any], space: BudgetedSpace, timing: Progress) -> dict[str, Any]:
-    """`reference` and `beside` of `pareto` in report.json; `folder` has other runs."""
+def _beside_front(run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, timing: Progress) -> dict[str, Any]:
+    """`reference` and `beside` of `pareto` in report.json; other runs lie beside `run`."""
     resource = cost_range(space.budget).resource
-    rows = neighbours_document(folder, report)
+    rows = neighbours_document(run, report)
     if resource in LATENCY_RESOURCES:
-        rows = timed_neighbours(rows, folder, resource, timing)
+        rows = timed_neighbours(rows, run.path.resolve().parent, resource, timing)
     return {"reference": {"recipe": REFERENCE, "cost": reference_cost(resource, timing)}, "beside": rows}
 
 
