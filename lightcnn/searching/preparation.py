@@ -124,6 +124,7 @@ def prepare(
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
     fitting = settings.space.for_data(*images)
     if latencies is None and budget.latencies:
+        _require_counted(fitting, budget)
         latencies = _measured_latencies(fitting, budget, settings, progress, wait_until_idle)
     space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
@@ -189,6 +190,12 @@ def _earlier_latencies(existing: RunFolder, budget: Budget) -> LatencyModels | N
         return None
     require_timeable(budget)
     return read_models(existing, budget)
+
+
+def _require_counted(space: SearchSpace, budget: Budget) -> None:
+    """Raises: BudgetError, before networks are timed, if none of the space meets the other limits of the budget."""
+    if counted := budget.without_latencies:
+        BudgetedSpace(space, counted)
 
 
 def _measured_latencies(

@@ -1,10 +1,12 @@
 """A linear classifier on the features of a pretrained network, against the recipe `finetune`, on the same folds.
 
-    python tests/benchmarks/linear_probe.py groups.csv tf_efficientnet_lite0.safetensors
+    lightcnn train finetune --data groups.csv --folds 5 --out RUN --set network.weights=FILE
+    python tests/benchmarks/linear_probe.py groups.csv FILE [--run RUN]
 
 Photographs with patients, five folds by patient as of `lightcnn train finetune --folds 5`. The features are those of
 the training images of each fold, without augmentation; the regularisation is the one with the least mean log loss on
-the validation sets. The test sets are predicted once, with it. Takes two minutes.
+the validation sets. The test sets are predicted once, with it; with RUN, the paired difference to its predictions is
+printed with its standard error, clustered by patient. Takes two minutes.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor, nn
 
 from lightcnn.baselines import Baseline, build_network
+from lightcnn.comparing.run_predictions import read_run
+from lightcnn.evaluation.paired_tests import mean_difference
 from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Reading
 from lightcnn.training.recipe_argument import read_recipe_argument
@@ -54,17 +58,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", help="manifest with groups")
     parser.add_argument("weights", help="of tf_efficientnet_lite0")
+    parser.add_argument("--run", help="of the recipe on the same folds")
     options = parser.parse_args()
     draft = read_recipe_argument(
         "finetune",
         [parse_assignment(f"data={options.photographs}"), parse_assignment(f"network.weights={options.weights}")],
     )
-    folds = []
+    folds, paths = list[Features](), list[str]()
     for fold in range(1, FOLDS + 1):
         reading = Reading(folds=FOLDS, fold=fold, split_seed=0)
         setup = prepare(replace(draft, recipe=draft.recipe.model_copy(update={"reading": reading})), "cpu")
         network = cast(Baseline, build_network(setup.recipe.network, 0)).eval()
         folds.append(scaled(features(network, setup)))
+        paths += [setup.pipeline.dataset.paths[index] for index in setup.pipeline.split.test]
     print("| inverse penalty | validation accuracy | validation log loss |\n|---|---|---|")
     losses, models = dict[float, float](), dict[float, list[LogisticRegression]]()
     for penalty in INVERSE_PENALTIES:
@@ -81,6 +87,18 @@ def main() -> None:
     print(
         f"test with {best:g}: {right.sum()} of {len(right)} correct ({right.mean():.1%}), mean AUC {np.mean(aucs):.2f}"
     )
+    if options.run:
+        print_difference(options.run, dict(zip(paths, right, strict=True)))
+
+
+def print_difference(folder: str, right: dict[str, bool]) -> None:
+    """Prints the accuracy of a run less that of the classifier on the same images, by whether it was `right`."""
+    run = read_run(folder)
+    correct = run.correct[0].astype(np.float64)
+    difference = correct - np.array([float(right[path]) for path in run.images])
+    _, codes = np.unique(run.groups, return_inverse=True)
+    error = mean_difference(difference, np.zeros(len(difference), dtype=np.int64), codes).standard_error
+    print(f"run: {correct.mean():.1%}, less the classifier {100 * difference.mean():+.1f} ± {100 * error:.1f} points")
 
 
 if __name__ == "__main__":

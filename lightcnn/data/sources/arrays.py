@@ -171,19 +171,20 @@ def _images(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
     """An image (H, W, C)."""
-    _require_uint8(image.dtype)
+    _require_uint8(image.dtype, "or leave out what makes floats of them, such as ToTensor of torchvision")
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        raise DataError(f"data: image {number} has shape {image.shape}; give (H, W), (H, W, 1) or (H, W, 3)")
+        remedy = "; move the channels to the end" if image.ndim == 3 and image.shape[0] in (1, 3) else ""
+        raise DataError(f"data: image {number} has shape {image.shape}; give (H, W), (H, W, 1) or (H, W, 3){remedy}")
     return np.ascontiguousarray(image)
 
 
-def _require_uint8(dtype: np.dtype[Any]) -> None:
+def _require_uint8(dtype: np.dtype[Any], alternative: str = "") -> None:
+    """Raises: DataError for other values, with what else can be done about them, if there is an `alternative`."""
     if dtype != np.uint8:
-        raise DataError(
-            f"data: images are {dtype}, not uint8; scale them to 0..255 and convert them with .astype('uint8')"
-        )
+        remedy = "; ".join(filter(None, ("scale them to 0..255 and convert them to uint8", alternative)))
+        raise DataError(f"data: images are {dtype}, not uint8; {remedy}")
 
 
 def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -103,7 +103,7 @@ def measure_models(
 
 @dataclass(frozen=True)
 class MeasuredLatency:
-    """The median microseconds of a trained network, and the limit of the budget."""
+    """The microseconds of a trained network, the least median of several rounds, and the limit of the budget."""
 
     resource: str
     limit: int

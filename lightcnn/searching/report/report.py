@@ -66,8 +66,8 @@ from lightcnn.space_choice import SpaceChoice
 from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
 
-COUNT_ALIKE = f"To count all classes alike, search by another metric, such as {EQUAL_CLASSES[0]}."
-"""What to do if accuracy favours a class."""
+COUNT_ALIKE = f"Look at {EQUAL_CLASSES[0]}, too, which --metric can compare networks by."
+"""What to do if accuracy favours a class; searches by that metric were no better by it (`measurements.md`)."""
 
 
 @dataclass(frozen=True)
