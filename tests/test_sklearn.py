@@ -116,6 +116,15 @@ def test_flattened_squares_of_other_numbers_are_the_same_images(fitted: LightCNN
     assert (kept.probabilities[:, ::-1] == model.predict_proba(flat)).all()
 
 
+def test_images_in_colour() -> None:
+    coloured = np.stack([IMAGES, IMAGES, 255 - IMAGES], axis=3)
+    model = LightCNNClassifier(**TINY).fit(coloured, NAMES, groups=GROUPS)
+    assert model.network_.spec.input[0] == 3
+    assert model.predict_proba(coloured).shape == (60, 2)
+    with pytest.raises(ValueError, match="shape"):
+        model.predict(IMAGES)
+
+
 def test_a_grid_search_over_budgets() -> None:
     split = ShuffleSplit(1, test_size=20, random_state=0)
     grid = GridSearchCV(LightCNNClassifier(**TINY), {"budget": ["40kFLOPs", "60kFLOPs"]}, cv=split, refit=False)

@@ -33,6 +33,7 @@ from lightcnn.network import build, fold
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
+from lightcnn.training.report.wording import METRICS
 
 pytestmark = pytest.mark.usefixtures("undrawn_charts")
 
@@ -166,6 +167,16 @@ def test_the_run_folder_has_all_its_files(finished):
     }
     assert len(rows(out, "metrics.csv")) == 4
     assert "test accuracy" in read_page((out / "report.html").read_bytes())
+
+
+def test_the_page_has_every_score_of_a_training_for_test_and_validation(finished):
+    out = finished[0]
+    page, metrics = read_page((out / "report.html").read_bytes()), RunFolder.load(out).report["metrics"]
+    for name, title in METRICS.items():
+        test, val = (f"{metrics[split][name]['value']:.3f}" for split in ("test", "val"))
+        assert re.search(
+            rf"{re.escape(title)}\W.{{0,80}}{re.escape(test)}.{{0,80}}{re.escape(val)}", page, re.DOTALL
+        ), name
 
 
 def test_weights_and_preprocessing_reproduce_the_predictions(finished, data):

@@ -51,6 +51,17 @@ def test_a_baseline_is_timed_with_folded_norms(monkeypatch: pytest.MonkeyPatch) 
     assert microseconds > 0 and len(pairs) > 5
 
 
+def test_networks_of_a_search_are_timed_in_onnx_runtime(networks: list[NetworkSpec]) -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    timer = NetworkTimer("onnx")
+    rough = [timer.add(network) for network in networks[:3]]
+    measured = timer.times(no_progress)
+    assert len(measured) == 3 and min(*rough, *measured) > 0
+    model = fit_latency(networks[:3], measured, "onnx")
+    assert model.runtime == "onnx" and model.predict(latency_features(program(networks[0]))) > 0
+
+
 def test_exact_times_are_predicted_exactly_without_a_penalty(networks: list[NetworkSpec]) -> None:
     model = fit_latency(networks, [made_up(network) for network in networks], "folded", penalty=0.0)
     assert model.error < 1e-6

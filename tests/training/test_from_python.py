@@ -46,6 +46,18 @@ def test_parts_are_in_the_name_of_the_step(tmp_path: Path) -> None:
     assert steps[1].startswith("training, part 2 of 2, ")
 
 
+def test_a_training_on_arrays_is_compared_with_one_on_the_same_file(tmp_path: Path) -> None:
+    recipe = write_digits_recipe(tmp_path)
+    with np.load(tmp_path / "three.npz") as file:
+        arrays = file["train_images"], file["train_labels"]
+    np.savez(tmp_path / "same.npz", train_images=arrays[0], train_labels=arrays[1])
+    for name, data in (("arrays", arrays), ("file", tmp_path / "same.npz")):
+        lightcnn.train(recipe, data=data, out=tmp_path / name)
+    report = lightcnn.compare([tmp_path / "arrays", tmp_path / "file"], out=tmp_path / "compared").report
+    assert [each["name"] for each in report["runs"]] == ["arrays", "file"]
+    assert {pair["difference"] for pair in report["pairs"]} == {0.0}, "the same weights on the same images"
+
+
 def test_an_ablation_reports_recipes(tmp_path: Path) -> None:
     recipe, calls = write_digits_recipe(tmp_path), Calls()
     lightcnn.ablate(

@@ -36,6 +36,7 @@ from lightcnn.searching.report.wording import (
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
+from lightcnn.training.report.wording import CLASS_HEADER, class_rows, score_texts
 
 TEMPLATE = "searching/report/page.html"
 COUNTERS = (("lightcnn", "macs"), ("fvcore", "fvcore"), ("thop", "thop"))
@@ -49,6 +50,7 @@ TRIAL_HEADER = ("trial", "state", "images", "validation accuracy", "FLOPs", "par
                 "peak activation bytes", "seconds", "stem and stage widths", "reason")  # fmt: skip
 FRONT_HEADER = ("trial", "validation", "test", "images", "spec")
 """Columns of the table of a Pareto front, after the cost."""
+SCORE_HEADER = ("score", "test", "95 % interval", "validation", "meaning of the test score")
 CURVE_HEADER = ("trial", "part", "images", "validation log loss")
 
 
@@ -67,6 +69,8 @@ def report_page(
     context = {
         "settings": settings, "report": report, "charts": charts, **_answer(report),
         "confusions": confusions, "mistakes": frequent_mistakes(confusions),
+        "score_header": SCORE_HEADER, "scores": list(_score_rows(report)),
+        "class_header": CLASS_HEADER, "classes": class_rows(report),
         "bars": [*_bars(space.budget, total), *_measured_bars(report)],
         "other_costs": _other_costs(report["network"], space.budget),
         "commands": list(_commands(settings, report, path, bool(space.genes()))),
@@ -176,6 +180,12 @@ def _commands(
     if again:
         repeat = f"lightcnn.train({str(recipe)!r}, data=(X, y), seeds=5)"
     yield f"See how much the seed matters{again}", repeat
+
+
+def _score_rows(report: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """Every score as a row of `SCORE_HEADER`."""
+    for test, val in zip(score_texts(report), score_texts(report, "val"), strict=True):
+        yield test.name, test.value, test.interval, val.value, test.meaning
 
 
 def _trial_row(outcome: Outcome, space: BudgetedSpace) -> tuple[Any, ...]:

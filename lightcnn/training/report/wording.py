@@ -45,13 +45,13 @@ class ScoreText(NamedTuple):
     meaning: str
 
 
-def score_texts(report: Mapping[str, Any]) -> list[ScoreText]:
-    """Every score of the test set."""
-    test, classes = report["metrics"]["test"], report["data"]["classes"]
+def score_texts(report: Mapping[str, Any], split: str = "test") -> list[ScoreText]:
+    """Every score of the test set, or of the validation set: the `split` "val"."""
+    scores, classes = report["metrics"][split], report["data"]["classes"]
     rows: list[ScoreText] = []
     for key, name in METRICS.items():
-        score = test[key]
-        meaning = "" if score["value"] is None else _meaning(key, score["value"], classes, test)
+        score = scores[key]
+        meaning = "" if score["value"] is None else _meaning(key, score["value"], classes, scores)
         method = "" if score["low"] is None else score["interval"]
         rows.append(ScoreText(name, format_value(score), format_interval(score), method, meaning))
     return rows
@@ -157,13 +157,13 @@ def per_hundred(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
 
 
-def _meaning(key: str, score: float, classes: list[str], test: Mapping[str, Any]) -> str:
-    """What a defined score means."""
+def _meaning(key: str, score: float, classes: list[str], scores: Mapping[str, Any]) -> str:
+    """What a defined score means; `scores` are all of the same images."""
     two, count, mean = len(classes) == 2, per_hundred(score), " (mean over the classes)"
     first, second = classes[:2]
-    share = test["per_class"][second]["images"] / test["images"]
+    share = scores["per_class"][second]["images"] / scores["images"]
     return {
-        "accuracy": f"{count} of 100 images are classified correctly{largest_class_clause(test)}",
+        "accuracy": f"{count} of 100 images are classified correctly{largest_class_clause(scores)}",
         "balanced_accuracy": f"accuracy if all classes had the same number of images: {count} of 100",
         "sensitivity": f"{count} of 100 images of {second} are recognised" if two
         else f"{count} of 100 images of a class are recognised{mean}",

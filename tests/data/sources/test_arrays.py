@@ -185,7 +185,12 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         (IMAGES, None, "ndarray is neither a path, nor arrays"),
         ([(image, 0, 1) for image in IMAGES], None, "list is neither a path, nor arrays"),
         (Pairs(MIXED, LABELS), None, "some images are grey and others have three channels"),
-        (Pairs(IMAGES / 255, LABELS), None, "images are float64, not uint8"),
+        (Pairs(IMAGES / 255, LABELS), None, "images are float64, not uint8; .*, such as ToTensor of torchvision"),
+        (
+            Pairs(torch.zeros(60, 3, 8, 8, dtype=torch.uint8), LABELS),
+            None,
+            r"\(3, 8, 8\); .*; move the channels to the end",
+        ),
     ],
 )
 def test_wrong_arrays_are_one_line(data: Any, groups: Any, message: str) -> None:

@@ -393,6 +393,14 @@ def test_a_network_without_weights_is_not_the_one_that_meets_the_limit(
     assert broken
 
 
+def test_limits_that_no_network_meets_are_refused_before_any_is_timed(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency_fit.NetworkTimer, "add", lambda *_: pytest.fail("a network is timed"))
+    with pytest.raises(BudgetError, match=r"the smallest network of the space .* needs"):
+        run(space, "200us,10FLOPs")
+
+
 def test_another_version_of_onnx_runtime_is_another_machine(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
     current = pytest.importorskip("onnxruntime").__version__
     run(space, "1ms-onnx,100kFLOPs", trials=1)
