@@ -327,12 +327,10 @@ def estimate(
     plan = plan.after(past, *limits)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
-    read, warned = (
-        data_document(pipeline.dataset, inputs.sets),
-        early_warnings(settings.metric, inputs.chosen, pipeline),
-    )
+    sets = data_document(pipeline.dataset, inputs.sets)
+    warned = early_warnings(settings.metric, inputs.chosen, pipeline)
     return {
-        **report_head("search", seed=settings.seed, data=read, warnings=warned),
+        **report_head("search", seed=settings.seed, data=sets, warnings=warned),
         "dry_run": True,
         "budget": space.budget.document(),
         "space": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import shutil
@@ -115,6 +116,14 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
     (tmp_path / "moved.npz").write_bytes(Path(data).read_bytes())
     train[train.index(data)] = str(tmp_path / "moved.npz")
     assert run([*train, "--out", str(tmp_path / "moved")]) == 0
+    for name, is_stated in (("other-images", True), ("edited-images", False)):
+        shutil.copytree(tmp_path / "mine", tmp_path / name)
+        images = tmp_path / name / "test_images.csv"
+        images.write_text("\n".join(images.read_text().splitlines()[:-1]))
+        if is_stated:
+            changed = RunFolder.load(tmp_path / name).report
+            changed["predictions"]["images_sha256"] = hashlib.sha256(images.read_bytes()).hexdigest()
+            (tmp_path / name / "report.json").write_text(json.dumps(changed))
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "report.json").write_text("{")
     report = RunFolder.load(tmp_path / "front").report

@@ -16,6 +16,7 @@ import torch
 from helpers.clocks import replace_clocks
 from helpers.pages import read_page
 from helpers.training_runs import write_digits_recipe, write_squares_recipe
+from PIL import Image
 from safetensors.torch import save_file
 
 import lightcnn
@@ -216,6 +217,27 @@ def test_a_teacher_of_the_same_images_under_another_name_is_recognised(
         "100kFLOPs", data=arrays, teacher=folder / "teacher", out=tmp_path / "arrays", **settings
     )
     assert "it is unknown" not in searched.data["note"]
+
+
+def test_a_teacher_of_the_same_images_in_files_of_other_names_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is unknown then which of its images were for the test."""
+    with np.load(folder / "two.npz") as file:
+        images, labels, names = file["train_images"], file["train_labels"], file["class_names"]
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "images" / names[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "images" / names[label] / f"{index:03}.png")
+    kept = [index for name in sorted(names) for index in np.flatnonzero(names[labels] == name)]
+    ordered = [sorted(names).index(names[labels[index]]) for index in kept]
+    np.savez(tmp_path / "same.npz", train_images=images[kept], train_labels=ordered, class_names=sorted(names))
+    data, teacher = str(tmp_path / "images"), str(tmp_path / "teacher")
+    lightcnn.train(str(folder / "binary.yaml"), data=tmp_path / "same.npz", out=teacher)
+    assert (
+        RunFolder.load(teacher).data["fingerprint"] == lightcnn.audit(data, out=tmp_path / "audit").data["fingerprint"]
+    )
+    error = refused(command(folder, "--data", data, "--teacher", teacher), capsys, tmp_path)
+    assert "was trained on the same images under other names" in error and f"train it on {data}" in error
 
 
 def test_a_teacher_with_other_data_is_a_note(folder: Path, tmp_path: Path) -> None:

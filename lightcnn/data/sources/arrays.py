@@ -175,7 +175,8 @@ def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        remedy = "; move the channels to the end" if image.ndim == 3 and image.shape[0] in (1, 3) else ""
+        is_first = image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[2] not in (1, 3)
+        remedy = "; move the channels to the end" if is_first else ""
         raise DataError(f"data: image {number} has shape {image.shape}; give (H, W), (H, W, 1) or (H, W, 3){remedy}")
     return np.ascontiguousarray(image)
 

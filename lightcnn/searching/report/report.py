@@ -66,7 +66,7 @@ from lightcnn.space_choice import SpaceChoice
 from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
 
-COUNT_ALIKE = f"Look at {EQUAL_CLASSES[0]}, too, which --metric can compare networks by."
+SEE_BALANCED = "Look at balanced_accuracy as well; --metric balanced_accuracy compares networks by it."
 """What to do if accuracy favours a class; searches by that metric were no better by it (`measurements.md`)."""
 
 
@@ -295,7 +295,7 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
 def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) -> list[ReportWarning]:
     """What is known before any training: a space that is not meant for the budget, and a class with most images."""
     dataset = pipeline.dataset
-    remedy = "" if metric in EQUAL_CLASSES else COUNT_ALIKE
+    remedy = "" if metric in EQUAL_CLASSES else SEE_BALANCED
     shares = share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)
     return [*(chosen.warnings() if chosen else []), *shares]
 

@@ -14,7 +14,7 @@ from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS, RUNG_FACTOR
 from lightcnn.searching.shared.settings import resume_options
 
-UNCHECKED = "how well the search predicts is unknown: that takes four networks and more, each scored twice"
+UNCHECKED = "how well the search predicts is unknown: that takes four or more networks, one of them with two scores"
 """The sentence about predictions of which none could be checked."""
 RUNG_SHARES = ("third", "ninth")
 """The networks of the first rung that reach the second and the third one: each keeps the best 1/`RUNG_FACTOR`."""

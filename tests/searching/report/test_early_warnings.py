@@ -18,7 +18,7 @@ from lightcnn.space_choice import choose_space
     [("accuracy", True), ("log_loss", True), ("balanced_accuracy", False), ("f1", False), ("auc", False)],
 )
 def test_a_metric_is_advised_unless_it_counts_classes_alike(metric: str, has_advice: bool) -> None:
-    advice = " Look at balanced_accuracy, too, which --metric can compare networks by."
+    advice = " Look at balanced_accuracy as well; --metric balanced_accuracy compares networks by it."
     (warning,) = early_warnings(metric, None, data(np.array([0, 1, 0, 0, 1])))
     expected = "75% of the training images are of class dark: accuracy favours it."
     assert (warning.code, warning.message) == ("largest_class_share", expected + advice * has_advice)

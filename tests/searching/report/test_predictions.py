@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -45,7 +47,11 @@ def prediction(losses: dict[int, float], networks: int = 8) -> dict[str, Any]:
     """Of a search whose final trainings reached these log losses, by trial."""
     random = Random(0)
     outcomes = [outcome(number, random) for number in range(networks)]
-    trained = [final(trial, loss) for trial, loss in losses.items()]
+    return document_of(outcomes, [final(trial, loss) for trial, loss in losses.items()])
+
+
+def document_of(outcomes: Sequence[Outcome], trained: Sequence[FinalProgress] = ()) -> dict[str, Any]:
+    """What report.json states of these trials and final trainings."""
     result = SimpleNamespace(outcomes=outcomes, promises={each.number: 0.0 for each in outcomes}, trained=trained)
     return prediction_document(cast(BudgetedSpace, CostSpace()), cast(SearchResult, result))
 
@@ -59,6 +65,21 @@ def test_the_error_on_the_final_trainings_is_a_factor() -> None:
     turned = prediction(dict(zip(predicted, reversed(predicted.values()), strict=True)))
     assert turned["finals_rank_correlation"] == -1.0
     assert turned["finals_error"] > 0.05
+
+
+def test_the_rank_correlation_is_that_of_the_longest_length_of_four_networks() -> None:
+    """All have a score halfway to the first rung; some end there, others at the second."""
+    for longer, images in ((5, RUNGS[1]), (4, RUNGS[1]), (3, RUNGS[0])):
+        random = Random(0)
+        outcomes = [outcome(number, random) for number in range(9)]
+        for number in range(longer, 9):
+            first = {RUNGS[0]: outcomes[number].utilities[RUNGS[0]]}
+            outcomes[number] = replace(
+                outcomes[number], scores=first, utilities=first, off_rung={RUNGS[0] // 2: first[RUNGS[0]] - 0.1}
+            )
+        checked = document_of(outcomes)["left_out"]
+        assert (checked["networks"], checked["images"]) == (9, images)
+        assert checked["rank_correlation"] is not None
 
 
 def test_three_final_trainings_have_an_error_but_no_rank_correlation() -> None:
