@@ -171,7 +171,7 @@ def _images(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
     """An image (H, W, C)."""
-    _require_uint8(image.dtype, "or leave out what makes floats of them, such as ToTensor of torchvision")
+    _require_uint8(image.dtype, ", or leave out what makes floats of them, such as ToTensor of torchvision")
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
@@ -182,10 +182,11 @@ def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
 
 
 def _require_uint8(dtype: np.dtype[Any], alternative: str = "") -> None:
-    """Raises: DataError for other values, with what else can be done about them, if there is an `alternative`."""
+    """Raises: DataError for other types; the message ends with the `alternative` to converting them."""
     if dtype != np.uint8:
-        remedy = "; ".join(filter(None, ("scale them to 0..255 and convert them to uint8", alternative)))
-        raise DataError(f"data: images are {dtype}, not uint8; {remedy}")
+        raise DataError(
+            f"data: images are {dtype}, not uint8; scale them to 0..255 and convert them to uint8{alternative}"
+        )
 
 
 def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
