@@ -7,7 +7,7 @@ times the limit, by the rates that are known so far.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -30,6 +30,9 @@ MIN_FIRST, MIN_NEAR = 3, 6
 """Networks from the smallest on, and networks near the limit, that are timed however long it takes."""
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
+LARGEST_ERROR = 1.0
+"""With a larger error, more networks are timed, and all of them again, however long it takes: other programs were
+running, or one of the networks has an operator that no other has."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The others are proposed within this to that share of the limit, of which they use half or more."""
 
@@ -39,8 +42,8 @@ def fitted_model(
 ) -> LatencyModel:
     """The model of a time that a budget limits, from `NETWORKS` networks, or fewer so that it takes about `seconds`.
 
-    Raises: BudgetError if all of them take longer than the limit, whatever would be predicted; LightcnnError if ONNX
-    Runtime cannot run a network.
+    It takes longer if its error would be over `LARGEST_ERROR`. Raises: BudgetError if all of them take longer than the
+    limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
     start, random, timer = time.monotonic(), Random(seed), NetworkTimer(RUNTIME_OF[limit.resource.name])
     smallest = space.spec(space.smallest())
@@ -55,13 +58,29 @@ def fitted_model(
         add(network)
         if len(networks) >= MIN_FIRST and rough[-1] > HIGHEST_SHARE * limit.upper:
             break
-    least = len(networks) + MIN_NEAR
     lowest = min(LOWEST_SHARE, (limit.lower or limit.upper) / limit.upper)  # a Pareto front begins at the lower limit
-    while len(networks) < least or _affords(seconds, time.monotonic() - start, len(networks) + 1, limit):
+
+    def add_near() -> None:
         rates = fit_rates(networks, rough, timer.runtime)
         share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
         near = _proposed(space, budget, limit, share, rates, random)
         add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
+
+    least = len(networks) + MIN_NEAR
+    while len(networks) < least or _affords(seconds, time.monotonic() - start, len(networks) + 1, limit):
+        add_near()
+    model = _model_of(networks, timer, space, limit, progress)
+    while model.error > LARGEST_ERROR and len(networks) < NETWORKS:
+        for _ in range(min(MIN_NEAR, NETWORKS - len(networks))):
+            add_near()
+        model = _model_of(networks, timer, space, limit, progress)
+    return model
+
+
+def _model_of(
+    networks: Sequence[NetworkSpec], timer: NetworkTimer, space: SearchSpace, limit: Limit, progress: Progress
+) -> LatencyModel:
+    """The model of the networks in the timer. Raises: BudgetError if all of them take longer than the limit."""
     measured = timer.times(progress)
     if min(measured) > limit.upper:
         raise BudgetError(

@@ -210,6 +210,24 @@ def test_networks_are_timed_that_the_search_would_propose(
     assert max(cost(network).macs for network in near) <= 60_000 < max(cost(network).macs for network in timed)
 
 
+@pytest.mark.parametrize(("errors", "networks"), [((1.0,), 13), ((9.0, 0.2), 19), ((9.0, 9.0, 9.0, 9.0), 30)])
+def test_more_networks_are_timed_if_the_error_would_be_large(
+    space: str, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], networks: int
+) -> None:
+    """Without time for more, 7 of growing size and 6 near the limit are timed, then 6 more at once, up to 30."""
+    counts, stated = list[int](), iter(errors)
+
+    def fitted(timed: Sequence[NetworkSpec], *_: object) -> LatencyModel:
+        counts.append(len(timed))
+        return MACHINE.model_copy(update={"error": next(stated), "networks": len(timed)})
+
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fitted)
+    images = SearchSpace.load(space).for_data(1, 2, 8)
+    (model,) = models.measure_models(images, Budget.parse("200us"), 0, no_progress, 1.0).models
+    assert (model.networks, model.error) == (networks, errors[-1])
+    assert counts == [13, 19, 25, 30][: len(errors)]
+
+
 def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float | None] = []
 
