@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.latency.models import MeasuredLatency
     from lightcnn.searching.report.front import FrontPoint
     from lightcnn.searching.trainings.choice import Choice
+    from lightcnn.searching.trainings.data import PipelineData
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
     from lightcnn.teacher import TeacherPredictions
@@ -87,10 +88,10 @@ def deploy_document(settings: SearchSettings, result: SearchResult) -> dict[str,
     return {"deploy": {"format": settings.deploy, "networks": networks}}
 
 
-def fidelity_document(plan: Plan, result: SearchResult) -> dict[str, Any]:
+def fidelity_document(plan: Plan, result: SearchResult, data: PipelineData) -> dict[str, Any]:
     """The lengths of trainings, and how well each ranks: the training images, and the epochs and details of each rung.
 
-    `rank_correlation` is that of the first rung.
+    `rank_correlation` is that of the first rung; `validation` are the images on which networks are scored there.
     """
     rungs = rungs_document(plan, result)
     return {
@@ -98,6 +99,7 @@ def fidelity_document(plan: Plan, result: SearchResult) -> dict[str, Any]:
         "epochs": [math.ceil(images / plan.images) for images in plan.rungs],
         "rank_correlation": rungs[0]["rank_correlation"],
         "rungs": rungs,
+        "validation": {"images": len(data.validation), "groups": data.validation_groups},
     }
 
 

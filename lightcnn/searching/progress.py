@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedSearch:
-    """A search that starts or resumes; it compares networks on so many `validation` images.
+    """A search that starts or resumes; it compares networks on validation images of so many `groups`.
 
     `chosen` is why the space was chosen, None if the user gave it. `warnings` are those that are known before any
     training. `is_over` if earlier sessions have used the time.
@@ -38,7 +38,7 @@ class PlannedSearch:
     plan: Plan
     clock: SearchClock
     settings: SearchSettings
-    validation: int
+    groups: int
     chosen: SpaceChoice | None
     warnings: Sequence[ReportWarning]
     is_over: bool

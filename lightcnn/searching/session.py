@@ -89,7 +89,7 @@ class SearchSession:
         parts = self._parts
         parts.progress.planned(
             PlannedSearch(
-                parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
+                parts.folder, parts.space, parts.plan, self._clock, parts.settings, parts.data.validation_groups,
                 parts.inputs.chosen, self._warnings, self._is_over(),
             )
         )  # fmt: skip
@@ -144,8 +144,8 @@ class SearchSession:
     def _write(self, trained: TrainedFinals) -> None:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
         parts = self._parts
-        searcher, pipeline = self._searcher, parts.data.pipeline
-        outcomes = searcher.settled()
+        searcher = self._searcher
+        outcomes = searcher.settled({each.trial: parts.plan.images_at(each.last_step) for each in trained.progress})
         write_trials(parts.folder, parts.space, outcomes)
         parts.progress.choosing()
         latencies = self._latencies(trained.deliverable)
@@ -162,7 +162,7 @@ class SearchSession:
             parts.data.teacher, parts.executor.machines(sum(progress.is_repeated for progress in trained.progress)),
         )  # fmt: skip
         write_report(
-            parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values,
+            parts.folder, parts.settings, parts.data, parts.space, parts.plan, result, self._clock, parts.values,
             self._warnings, parts.progress.timing,
         )  # fmt: skip
 

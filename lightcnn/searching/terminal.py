@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.budget import LATENCIES, Budget, Cost, human
+from lightcnn.evaluation.intervals import wilson
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid
 from lightcnn.searching.metric_names import metric_label
@@ -41,7 +41,7 @@ class SearchView(LiveView, SearchProgress):
         self._best: Any = None
         self._states: dict[int, str] = {}
         self._reached: dict[int, tuple[int, ...]] = {}
-        self._validation, self._images, self._began = 0, 0.0, 0.0
+        self._groups, self._images, self._began = 1, 0.0, 0.0
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
@@ -77,7 +77,7 @@ class SearchView(LiveView, SearchProgress):
         """Shows what is searched, and the plan; of a search whose time is used, how to search longer."""
         space, plan, settings = search.space, search.plan, search.settings
         self._budget, self._clock, self._settings, self._plan = space.budget, search.clock, settings, plan
-        self._validation, self._began = search.validation, time.monotonic()
+        self._groups, self._began = search.groups, time.monotonic()
         self._phase, self._current = "comparing networks", ""
         if search.is_over:
             longer = longer_command(
@@ -196,10 +196,10 @@ class SearchView(LiveView, SearchProgress):
         return Group(rows)
 
     def _format_best(self) -> str:
-        """The accuracy of the network that is best by its utility so far, with twice the standard error."""
+        """The accuracy of the network that is best by its utility so far, with its interval."""
         score, images = self._best.score, human(self._best.images)
-        noise = 2 * math.sqrt(score * (1 - score) / max(1, self._validation))
-        return f"{score:.2%} ± {100 * noise:.2f} points after {images} images (trial {self._best.number})"
+        low, high = wilson(score * self._groups, self._groups)
+        return f"{score:.2%} (95 % interval {low:.2%} to {high:.2%}) after {images} images (trial {self._best.number})"
 
     def _format_rungs(self) -> str:
         """How many networks have reached each rung."""

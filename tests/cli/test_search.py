@@ -318,7 +318,7 @@ def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     assert report["best"]["epochs"] == 6
     assert report["best"]["test_evaluations"] == 2
     page = (tmp_path / "more" / "report.html").read_text()
-    assert "evaluated 2 times, once for each time that the search was continued" in page
+    assert "evaluated 2 times, once in each session of the search" in page
     assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
     assert "--resume --out more --trials 8" in capsys.readouterr().out
     before = (tmp_path / "more" / "search.yaml").read_text()
@@ -334,7 +334,7 @@ def test_seeds_repeat_the_delivered_training_and_leave_it_as_it_was(finished, tm
     best = RunFolder.load("seeds").report["best"]
     assert best["test_evaluations"] == 4, "once before, once now, and twice by the other seeds"
     page = (tmp_path / "seeds" / "report.html").read_text(encoding="utf-8")
-    assert "4 times, once for each time that the search was continued and for each training with another seed" in page
+    assert "4 times, once in each session of the search and in each training with another seed" in page
     accuracy = best["test"]["accuracy"]
     mean, sd = np.mean(accuracy["values"]), np.std(accuracy["values"], ddof=1)
     assert f"mean test accuracy of {mean:.2%} (standard deviation {100 * sd:.2f} points)" in printed.out

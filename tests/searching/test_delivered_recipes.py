@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from lightcnn import document
 from lightcnn.cli.main import run
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching import session
 from lightcnn.searching.report import report
 from lightcnn.searching.trainings import choice
@@ -67,6 +68,14 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
         assert run([*COMMAND, *LIMITS, "--out", "run", "--quiet"]) == 0
     (weights, *_), (settings, plan, _, values) = seen
     return Delivered(folder / "run", weights, settings, plan, values)
+
+
+def test_the_epochs_end_with_the_delivered_weights(search: Delivered) -> None:
+    assert any(not each.ended and each.step < each.progress.last_step for each in search.weights), "earlier weights"
+    for weights in search.weights:
+        whole = weights.step // search.plan.steps_per_epoch
+        epochs = report.delivered_epochs(RunFolder(search.folder), weights)
+        assert [number for number, *_ in epochs] == list(range(1, whole + 1))
 
 
 def train_again(recipe: Path, out: Path) -> dict[str, torch.Tensor]:

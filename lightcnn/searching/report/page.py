@@ -24,6 +24,7 @@ from lightcnn.searching.metric_names import format_score, format_value, metric_l
 from lightcnn.searching.report.wording import (
     certainty,
     comparison_lines,
+    effort_lines,
     front_caption,
     front_cost,
     front_line,
@@ -101,11 +102,7 @@ def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
         "largest": largest, "other_score": None if metric == "accuracy" else format_score(metric, metrics[metric]),
         "metric": metric_label(metric), "validation_score": val, "bias": "low" if metric == "log_loss" else "high",
         "times": _times(report), "cautions": page_cautions(report),
-        "sentences": [
-            _sentence(line)
-            for line in (front_line(report), seeds_line(report), teacher_line(report), positive_sentence(report))
-            if line
-        ],
+        "sentences": [_sentence(line) for line in _lines(report)],
         "plan_lines": [_sentence(line) for line in plan_lines(report["plan"])],
         "comparison_lines": [_sentence(line) for line in comparison_lines(report)],
         "largest_class": [
@@ -113,6 +110,12 @@ def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
             largest_class_sentence(report["metrics"]["val"], "validation images"),
         ],
     }  # fmt: skip
+
+
+def _lines(report: Mapping[str, Any]) -> list[str]:
+    """What is beside the score: what was compared, and of which kind the search was."""
+    others = (front_line(report), seeds_line(report), teacher_line(report), positive_sentence(report))
+    return [*effort_lines(report), *filter(None, others)]
 
 
 def _sentence(line: str) -> str:
@@ -123,8 +126,8 @@ def _sentence(line: str) -> str:
 def _times(report: Mapping[str, Any]) -> str:
     """How often the test set was evaluated: again whenever a finished search is continued, and for every other seed."""
     count, values = report["best"]["test_evaluations"], report["best"]["test"]["accuracy"]["values"]
-    seeds = " and for each training with another seed" if len(values) > 1 else ""
-    return "once" if count == 1 else f"{count} times, once for each time that the search was continued{seeds}"
+    seeds = " and in each training with another seed" if len(values) > 1 else ""
+    return "once" if count == 1 else f"{count} times, once in each session of the search{seeds}"
 
 
 def _bars(budget: Budget, total: Any) -> Iterable[tuple[str, str, float]]:

@@ -41,7 +41,7 @@ from lightcnn.output.largest_class import KEY, largest_class_warnings, share_war
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.progress import Progress
-from lightcnn.recipe import RECIPE_FILE, Distillation, Recipe
+from lightcnn.recipe import RECIPE_FILE, Distillation, Optimisation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
@@ -58,6 +58,7 @@ from lightcnn.searching.report.trial_table import counts, failures, front, histo
 from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
+from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.clock import SearchClock
@@ -96,7 +97,7 @@ class Final:
 def write_report(
     run: RunFolder,
     settings: SearchSettings,
-    pipeline: Pipeline,
+    data: PipelineData,
     space: BudgetedSpace,
     plan: Plan,
     result: SearchResult,
@@ -112,8 +113,9 @@ def write_report(
 
     Raises: LightcnnError if the network breaks the budget by any counter.
     """
+    pipeline = data.pipeline
     final = _final(run, settings, pipeline, plan, result.choice, values)
-    report = report_document(settings, pipeline, space, plan, result, final, clock, early)
+    report = report_document(settings, data, space, plan, result, final, clock, early)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
@@ -143,10 +145,8 @@ def _final(
 ) -> Final:
     """The delivered network, with its recipe, its counters and its predictions."""
     weights = choice.best
-    spec, progress = weights.finalist.candidate.spec, weights.progress
-    searched = () if progress.second else read_epochs(run, progress.trial)
+    spec = weights.finalist.candidate.spec
     deployed = fold(weights.model).cpu()
-    results = [*progress.parts, *([progress.end] if weights.ended and progress.end else [])]
     test = probabilities(
         weights.model, pipeline.images(pipeline.split.test, spec.input[1]), pipeline.preprocess(spec.input[1])
     )
@@ -155,10 +155,20 @@ def _final(
         candidate=weights.finalist.candidate,
         model=weights.model,
         recipe=delivered_recipe(settings, plan, weights, values),
-        epochs=merged([*searched, *(epoch for part in results for epoch in part.epochs)]),
+        epochs=delivered_epochs(run, weights),
         probabilities={"val": weights.probabilities, "test": test},
         counters={"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)},
     )
+
+
+def delivered_epochs(run: RunFolder, weights: Weights) -> tuple[EpochRow, ...]:
+    """The epochs of a training up to these weights: in the search, and in its final training."""
+    progress = weights.progress
+    searched = () if progress.second else read_epochs(run, progress.trial)
+    results = [part for part in progress.parts if part.step <= weights.step]
+    if weights.ended and progress.end is not None:
+        results.append(progress.end)
+    return merged([*searched, *(epoch for part in results for epoch in part.epochs)])
 
 
 def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, values: TrainingValues) -> Recipe:
@@ -181,7 +191,7 @@ def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, val
 
 def report_document(
     settings: SearchSettings,
-    pipeline: Pipeline,
+    data: PipelineData,
     space: BudgetedSpace,
     plan: Plan,
     result: SearchResult,
@@ -190,7 +200,8 @@ def report_document(
     early: Sequence[ReportWarning],
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
-    metrics, outcomes = _metrics(pipeline, final), result.outcomes
+    pipeline, outcomes = data.pipeline, result.outcomes
+    metrics = _metrics(pipeline, final)
     shown = shown_metric(settings.metric, outcomes)
     total = final.total
     _require_budget(space.budget, total, final.counters)
@@ -202,6 +213,7 @@ def report_document(
             data=pipeline.document(),
             warnings=[
                 *_nothing_compared(space, outcomes),
+                *_hardly_trained(final.recipe.training),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
                 *early,
@@ -233,7 +245,7 @@ def report_document(
         "front": _front_document(pipeline, space, plan, result, shown),
         "history": history(outcomes, shown),
         "history_metric": shown,
-        "fidelity": fidelity_document(plan, result),
+        "fidelity": fidelity_document(plan, result, data),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
         **({"machines": dict(result.machines)} if result.machines else {}),
@@ -290,6 +302,19 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
     remedy = "give --time or --trials more" if space.genes() else "the space has no other"
     message = f"Only one network was trained, so nothing was compared: {remedy}."
     return [ReportWarning("nothing_compared", message)]
+
+
+def _hardly_trained(training: Optimisation) -> list[ReportWarning]:
+    """A warning if the learning rate of the delivered weights had not risen to its full value."""
+    steps, warmup = training.steps or 0, training.warmup_steps or 0
+    if steps >= warmup:
+        return []
+    taken = "one step" if steps == 1 else f"{steps} steps"
+    message = (
+        f"The delivered network was trained for {taken}, and its learning rate rises for {warmup}: it has hardly "
+        "learned anything. Give the search more time."
+    )
+    return [ReportWarning("hardly_trained", message)]
 
 
 def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) -> list[ReportWarning]:
@@ -378,7 +403,7 @@ def _draw_front(report: Mapping[str, Any], space: BudgetedSpace, outcomes: Seque
     def score(outcome: Outcome) -> float:
         return scores_by(metric, outcome)[outcome.images]
 
-    count = report["data"]["counts"]["val"]
+    count = report["fidelity"]["validation"]["groups"]
     trained = [
         figures.Trained(
             o.number, cost(o), score(o), o.images, wilson(score(o) * count, count) if metric == "accuracy" else None

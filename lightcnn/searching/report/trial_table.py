@@ -50,7 +50,7 @@ def _final_scores(weights: Weights | None) -> tuple[str, ...]:
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Numbers of trials: all; trained; pruned, which were trained but not at the last rung; duplicates; failed."""
+    """Numbers of trials: all; trained; pruned, so only trained to a rung before the last; duplicates; failed."""
     trained = [o for o in outcomes if o.is_scored]
     return {
         "proposed": len(outcomes),

@@ -69,14 +69,7 @@ def _longer_rungs(plan: Mapping[str, Any]) -> str:
 def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     """What was compared, and whether the choice is beyond noise, from report.json."""
     compared, best = report["comparison"], report["best"]["trial"]
-    length = f"{human(compared['final_images'])} images"
-    if compared["networks"] == 1:
-        lines = [f"one network was trained, to {length}"]
-    else:
-        lines = [
-            f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
-            f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
-        ]
+    lines = effort_lines(report)
     if again := compared.get("second_seeds"):
         trials = ", ".join(map(str, again[:-1])) + f" and {again[-1]}"
         lines.append(f"trials {trials} were the best within noise, so each was also trained with a second seed")
@@ -91,11 +84,28 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(_machines_line(report["machines"]))
     if "prediction" in report and compared["networks"] > 1:
         lines += prediction_lines(report["prediction"]) or [UNCHECKED]
+    if unused := unused_seconds(report):
+        lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
+    return lines
+
+
+def effort_lines(report: Mapping[str, Any]) -> list[str]:
+    """How many networks were compared, to what length, which failed, and whether the final training was cut short."""
+    compared, best = report["comparison"], report["best"]["trial"]
+    length = f"{human(compared['final_images'])} images"
+    if compared["networks"] == 1:
+        lines = [f"one network was trained, to {length}"]
+    else:
+        lines = [
+            f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
+            f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
+        ]
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
-    if unused := unused_seconds(report):
-        lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
+    if failures := report.get("failures"):
+        trials = "one trial" if len(failures) == 1 else f"{len(failures)} trials"
+        lines.append(f"{trials} failed; the first of them is trial {failures[0]['trial']}: {failures[0]['reason']}")
     return lines
 
 
@@ -186,7 +196,15 @@ def front_caption(report: Mapping[str, Any]) -> str:
     return (
         "Each point is a network after its longest training in the search; larger points were trained longer. Orange: "
         f"the delivered network, after its final training. Blue: the best {metric_label(metric)} at each cost. {lines}"
-        "Dashed: the budget, if the largest network of the space exceeds it."
+        f"{_images_scored(report)}Dashed: the budget, if the largest network of the space exceeds it."
+    )
+
+
+def _images_scored(report: Mapping[str, Any]) -> str:
+    """On which validation images the networks and the delivered one are scored; empty if these are the same."""
+    part, whole = report["fidelity"]["validation"]["images"], report["data"]["counts"]["val"]
+    return (
+        "" if part == whole else f"The delivered network is scored on {whole:,} validation images, others on {part:,}. "
     )
 
 
@@ -234,6 +252,8 @@ def certainty(report: Mapping[str, Any]) -> str:
     other = f"the runner-up (trial {compared['runner_up']['trial']})"
     if compared["beyond_noise"]:
         return f"On validation, the winner (trial {best}) beats {other} by more than the noise of the images."
+    if compared["standard_error"] is None:
+        return f"Whether the winner (trial {best}) beats {other} by more than noise is not known: both may be as good."
     return f"On validation, the winner (trial {best}) does not beat {other} by more than noise: both may be as good."
 
 

@@ -130,9 +130,12 @@ def all_weights(
 
 
 def contenders(weights: Sequence[Weights], judge: Judge) -> list[Finalist]:
-    """The networks that are not worse than the best by more than noise; none if the best is the only one."""
+    """The networks that are not worse than the best by more than noise; none if the best is the only one.
+
+    None either if the noise is not known.
+    """
     best, *others = choose(weights, judge).networks
-    near = [item for item in others if best.score - item.score <= _noise(best, item, judge)]
+    near = [item for item in others if _is_near(best, item, judge)]
     return [item.finalist for item in (best, *near)] if near else []
 
 
@@ -189,17 +192,14 @@ def quantize_all(
 def _of_training(candidates: Sequence[Weights], judge: Judge) -> Weights:
     """The longest trained weights that are not worse than the best by more than noise; not at all if it is unknown."""
     best = max(candidates, key=lambda item: item.score)
-
-    def is_near(item: Weights) -> bool:
-        noise = _noise(best, item, judge)
-        return best.score - item.score <= (noise if math.isfinite(noise) else 0.0)
-
-    return max(filter(is_near, candidates), key=lambda item: (item.step, item.score, item.averaged))
+    near = [item for item in candidates if item.score == best.score or _is_near(best, item, judge)]
+    return max(near, key=lambda item: (item.step, item.score, item.averaged))
 
 
-def _noise(first: Weights, second: Weights, judge: Judge) -> float:
-    """The noise of the difference of two scores; not finite if it is unknown."""
-    return STANDARD_ERRORS * judge.error(first.probabilities, second.probabilities)
+def _is_near(best: Weights, item: Weights, judge: Judge) -> bool:
+    """Whether the difference of two scores is noise; not if that is unknown."""
+    noise = STANDARD_ERRORS * judge.error(best.probabilities, item.probabilities)
+    return math.isfinite(noise) and best.score - item.score <= noise
 
 
 class _Stage(NamedTuple):

@@ -152,7 +152,8 @@ def _settle(trial: FrozenTrial, longest: int) -> None:
     """Ends a trial that has a score and is not being trained."""
     outcome = outcome_of(trial)
     if trial.state == TrialState.RUNNING and outcome.score is not None and not outcome.is_training:
-        trial.state = TrialState.COMPLETE if outcome.images >= longest else TrialState.PRUNED
+        settled = outcome.settled(longest, max(outcome.curve))
+        trial.state = TrialState.COMPLETE if settled.state == "complete" else TrialState.PRUNED
         trial.value = outcome.score
         if trial.datetime_start is not None:
             trial.datetime_complete = trial.datetime_start + timedelta(seconds=outcome.seconds)

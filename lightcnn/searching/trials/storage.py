@@ -119,11 +119,14 @@ class Outcome:
         """Seconds that its training is expected to need from its last rung to so many images."""
         return self.seconds / max(self.images, 1) * (images - self.images)
 
-    def settled(self, longest: int) -> Outcome:
-        """The same when the search has ended: complete at the longest rung, else pruned."""
+    def settled(self, longest: int, final: int = 0) -> Outcome:
+        """The same when the search has ended: complete at the longest rung or in a final training, else pruned.
+
+        A final training has `final` images, 0 if there is none.
+        """
         if self.state != "running":
             return self
-        if self.images >= longest:
+        if max(self.images, final) >= longest or final > self.images:
             return replace(self, state="complete")
         return replace(self, state="pruned", reason=f"not continued after {self.images} images")
 

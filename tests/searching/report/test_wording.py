@@ -41,6 +41,10 @@ def test_the_lines_state_networks_lengths_and_noise() -> None:
         "trial 0 is 1.25 points above trial 3 on validation, more than the noise of 1.00 points (twice the standard "
         "error of the paired difference)",
     ]
+    failures = [{"trial": 4, "reason": "out of memory"}, {"trial": 5, "reason": "diverged"}]
+    assert comparison_lines(report() | {"failures": failures})[1] == (
+        "2 trials failed; the first of them is trial 4: out of memory"
+    )
     within = comparison_lines(report(standard_error=0.01, beyond_noise=False))
     assert "within the noise of 2.00 points" in within[1]
     equal = comparison_lines(report(difference=0.0, standard_error=0.0, beyond_noise=False))
@@ -132,6 +136,8 @@ def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
 def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "beats the runner-up (trial 3) by more than the noise" in certainty(report())
     assert "does not beat the runner-up (trial 3) by more than noise" in certainty(report(beyond_noise=False))
+    unknown = certainty(report(beyond_noise=False, standard_error=None))
+    assert "beats the runner-up (trial 3) by more than noise is not known" in unknown
     assert "trained only one to the end" in certainty(report(runner_up=None))
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 
@@ -194,10 +200,21 @@ def test_the_history_and_the_front_are_over_the_metric_unless_an_earlier_version
     ],
 )  # fmt: skip
 def test_the_front_has_lines_where_intervals_are_known(metric: str, low: float | None, lines: str) -> None:
-    report = {"history_metric": metric, "metrics": {"val": {metric: {"low": low}}}}
+    report = {"history_metric": metric, "metrics": {"val": {metric: {"low": low}}}, **scored_on(2_500, 2_500)}
     assert front_caption(report).endswith(
         f" at each cost. {lines}Dashed: the budget, if the largest network of the space exceeds it."
     )
+
+
+def test_the_front_states_on_which_images_networks_were_scored() -> None:
+    report = {"history_metric": "accuracy", **scored_on(2_500, 9_000)}
+    sentence = "The delivered network is scored on 9,000 validation images, others on 2,500. "
+    assert sentence in front_caption(report)
+
+
+def scored_on(part: int, whole: int) -> dict[str, Any]:
+    """Networks are compared on a part of the validation images."""
+    return {"fidelity": {"validation": {"images": part, "groups": part}}, "data": {"counts": {"val": whole}}}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ def test_networks_within_noise_of_the_best_are_contenders() -> None:
     assert [finalist.outcome.number for finalist in finalists] == [2, 1]
     assert contenders([weights(0, far, 100), weights(2, best, 100)], judge(images)) == []
     assert contenders([weights(2, best, 100)], judge(images)) == []
+    one_patient = np.full(400, "a")  # the noise is unknown
+    assert contenders([weights(n, c, 100) for n, c in enumerate((near, best))], judge(one_patient)) == []
 
 
 def test_of_several_networks_the_best_after_quantization_is_taken() -> None:
