@@ -259,6 +259,7 @@ class Plan(Frozen):
             "finalists": self.finalists,
             **({"bands": self.bands} if self.bands > 1 else {}),
             "workers": self.workers,
+            "threads": self.threads,
             "first_has_worker": self.first_has_worker(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},

@@ -48,6 +48,11 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             lines.append(f"the range of costs has {plan['bands']} bands, in which networks are proposed in turn")
         if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
+        if (threads := plan.get("threads") or 1) > 1:  # plans of earlier versions lack it
+            lines.append(
+                f"networks are trained one after the other with {threads} threads each, since this search began with a "
+                "single network and keeps its threads; a new search would train several at once"
+            )
     worthwhile = plan.get("worthwhile_networks", NETWORKS)  # plans of earlier versions lack it
     if plan["worthwhile_seconds"] is not None and plan["networks"] < worthwhile:
         lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {worthwhile}")

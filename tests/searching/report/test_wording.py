@@ -123,6 +123,8 @@ def test_the_plan_names_only_lengths_that_networks_will_reach(networks, beside, 
     assert "(100 epochs, 2,000 steps)" in plan_lines(plan)[0]
     final = {"images": 1_221, "epochs": 1.0, "steps": 20}
     assert "to about 1.221k images (1 epoch, 20 steps)" in plan_lines(plan | {"final": final})[0]
+    assert not any("one after the other" in line for line in plan_lines(plan | {"threads": 1}))
+    assert "are trained one after the other with 4 threads each" in plan_lines(plan | {"threads": 4})[-1]
 
 
 def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
