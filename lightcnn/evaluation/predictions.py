@@ -22,8 +22,8 @@ from lightcnn.operating_points import MAX_CLASSES, STEPS
 from lightcnn.run_files import VALUE_ERRORS, earlier_values, read_limited
 from lightcnn.run_folder import RunFolder
 
-MAX_BYTES = 200_000_000
-"""Size of the largest predictions.csv that is read: 100,000 images of 150 classes."""
+MAX_BYTES = 600_000_000
+"""Size of the largest predictions.csv that is read: 50,000 images of 1,000 classes."""
 IMAGES_FILE = "test_images.csv"
 IMAGE_COLUMNS = ("path", "sha256")
 """The columns of `IMAGES_FILE`; the hash is that of the decoded pixels."""

@@ -21,11 +21,6 @@ continued on such a machine only:
     python tests/benchmarks/search.py table tests/benchmarks/search_rows_*.jsonl.xz
     xz -dc tests/benchmarks/search_rows_epyc.jsonl.xz > evidence.jsonl
 
-If the shipped prior or starts were learned from a data set, give options that leave it out; the arm `shipped` then
-shows what the shipped ones add:
-
-    --options "fashion-mnist=--space without_fashion.yaml"
-
 The test set is predicted once per row, after the network is chosen; here it is only read from finished rows.
 """
 
@@ -35,7 +30,6 @@ import argparse
 import json
 import os
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -65,19 +59,19 @@ SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "old start": ["--trials", "1"]
 def run(options: argparse.Namespace) -> int:
     """Runs the rows that are not finished; returns the number of those that failed."""
     sources = SOURCES | ({"fashion-mnist": options.fashion} if options.fashion else {})
-    searches, device = dict(options.options), options.device
+    device = options.device
     if device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     finished = read_rows(options.out)
     require_processor(finished.values())
-    rows = [row for row in planned(options.rows, device, list(searches)) if row.arm in (options.arms or ARMS)]
+    rows = [row for row in planned(options.rows, device) if row.arm in (options.arms or ARMS)]
     todo = [row for row in rows if row not in finished]
     minutes = sum(row.minutes for row in todo)
     print(f"{len(todo)} of {len(rows)} rows, {minutes:.0f} minutes and the time to read data", flush=True)
     failed = 0
     for number, row in enumerate(todo, 1):
         try:
-            values = measured(row, sources[row.data], searches.get(row.data, []))
+            values = measured(row, sources[row.data])
         except (subprocess.SubprocessError, OSError, ValueError) as error:
             failed += 1
             print(f"{number}/{len(todo)} {row}: FAILED: {error}", flush=True)
@@ -96,7 +90,7 @@ def require_processor(finished: Iterable[dict[str, Any]]) -> None:
         raise SystemExit(f"--out: its rows are of {', '.join(sorted(others))}, not of {here}; give another file")
 
 
-def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]:
+def measured(row: Row, source: str) -> dict[str, Any]:
     """The values of a row. Raises: SubprocessError if its process fails or takes far too long."""
     machine = environment() | {"commit": commit(), "affinity": CORES if row.device == "cpu" else None}
     with tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +104,7 @@ def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]
             values = json.loads(out.read_text())
         else:
             out = Path(scratch) / "run"
-            command = search_command(row, source, search_options, Path(scratch))
+            command = search_command(row, source, Path(scratch))
             call([*command, "--out", str(out)], row, Path(scratch) / "log")
             values = values_of_run(out)
         spent = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - cpu_before}
@@ -124,7 +118,7 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def search_command(row: Row, source: str, options: list[str], scratch: Path) -> list[str]:
+def search_command(row: Row, source: str, scratch: Path) -> list[str]:
     """The command of an arm that is a search of lightcnn."""
     command = [sys.executable, "-m", "lightcnn", "search", "--budget", row.budget, "--data", source,
                "--time", f"{row.seconds}s", "--seed", str(row.seed), "--device", row.device, "--quiet",
@@ -133,7 +127,7 @@ def search_command(row: Row, source: str, options: list[str], scratch: Path) -> 
         space = scratch / "micro.yaml"
         space.write_bytes(git("show", f"{OLD_START}:search_spaces/micro.yaml"))
         return [*command, "--space", str(space)]
-    return command if row.arm == "shipped" else [*command, *options]
+    return command
 
 
 def call(command: list[str], row: Row, log: Path) -> None:
@@ -178,14 +172,6 @@ def git(*arguments: str) -> bytes:
     return subprocess.run(["git", "-C", str(HERE), *arguments], check=True, capture_output=True).stdout
 
 
-def data_options(text: str) -> tuple[str, list[str]]:
-    """A data set and options of lightcnn search, from DATA=OPTIONS. Raises: ArgumentTypeError."""
-    name, equals, rest = text.partition("=")
-    if name not in SOURCES or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with a data set and =; give {', '.join(SOURCES)}")
-    return name, shlex.split(rest)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,14 +182,6 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--fashion", help="SOURCE of Fashion-MNIST, such as a .npz file (default: fashion-mnist)")
     running.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     running.add_argument("--arms", nargs="+", choices=ARMS, help="only these arms")
-    running.add_argument(
-        "--options",
-        type=data_options,
-        action="append",
-        default=[],
-        metavar="DATA=OPTIONS",
-        help="options of lightcnn search for a data set",
-    )
     table = commands.add_parser("table", help="print the tables and the goals")
     table.add_argument("file", type=Path, nargs="+")
     return top

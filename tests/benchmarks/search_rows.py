@@ -25,7 +25,6 @@ ARMS = {
     "random": "lightcnn search --strategy random",
     "hand-made": "the best, on validation, of four hand-made networks",
     "old start": "--trials 1 with the start of the space micro at 8e263c6",
-    "shipped": "lightcnn search with its defaults, if `ours` has options that leave out what was learned from the data",
 }
 FIVE = ("ours", "one trial", "optuna", "random", "hand-made")
 SOURCES = {
@@ -56,16 +55,10 @@ class Row:
         return f"{self.data}, {self.budget}, {self.minutes:g} min, seed {self.seed}, {self.arm} ({self.device})"
 
 
-def planned(name: str, device: str, shipped: Sequence[str] = ()) -> list[Row]:
-    """The rows of `core`, `around` or `quick`, seed by seed, so that slow drift of a machine meets all arms.
-
-    For the data sets in `shipped`, the arm of that name runs wherever `ours` does.
-    """
+def planned(name: str, device: str) -> list[Row]:
+    """The rows of `core`, `around` or `quick`, seed by seed, so that slow drift of a machine meets all arms."""
     rows: list[Row] = []
-    for data, budget, minutes, seeds_of_arms in SETUPS[name]():
-        of_arms = dict(seeds_of_arms)
-        if data in shipped and "ours" in of_arms:
-            of_arms["shipped"] = of_arms["ours"]
+    for data, budget, minutes, of_arms in SETUPS[name]():
         for seed in range(max(of_arms.values())):
             rows += [Row(data, budget, minutes, arm, seed, device) for arm in of_arms if seed < of_arms[arm]]
     return rows
