@@ -81,7 +81,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "budget_above_space": "Searches in a space that is meant for smaller budgets.",
     "images_reduced": "Images that are much larger than the input of the network.",
     "nothing_compared": "Searches that trained a single network, so that nothing was compared.",
-    "hardly_trained": "Searches that delivered a network whose learning rate had not risen to its full value.",
+    "hardly_trained": "Searches that delivered a network after fewer than 100 optimizer steps.",
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
     "batch_adapted": "Training images, which are too few for the default batch size, so that it was reduced.",
     "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "

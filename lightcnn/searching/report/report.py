@@ -41,13 +41,13 @@ from lightcnn.output.largest_class import KEY, largest_class_warnings, share_war
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.progress import Progress
-from lightcnn.recipe import RECIPE_FILE, Distillation, Optimisation, Recipe
+from lightcnn.recipe import RECIPE_FILE, Distillation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.latency.models import latency_document
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
-from lightcnn.searching.plan import Plan
+from lightcnn.searching.plan import MIN_STEPS, Plan
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_cost_of, front_document, write_front
 from lightcnn.searching.report.front_chart import draw_front
@@ -213,7 +213,7 @@ def report_document(
             data=pipeline.document(),
             warnings=[
                 *_nothing_compared(space, outcomes),
-                *_hardly_trained(final.recipe.training),
+                *hardly_trained(result.choice.best.step),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
                 *early,
@@ -304,15 +304,14 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
     return [ReportWarning("nothing_compared", message)]
 
 
-def _hardly_trained(training: Optimisation) -> list[ReportWarning]:
-    """A warning if the learning rate of the delivered weights had not risen to its full value."""
-    steps, warmup = training.steps or 0, training.warmup_steps or 0
-    if steps >= warmup:
+def hardly_trained(steps: int) -> list[ReportWarning]:
+    """A warning if a network was delivered after fewer optimizer steps than the shortest rung of a plan has."""
+    if steps >= MIN_STEPS:
         return []
-    taken = "one step" if steps == 1 else f"{steps} steps"
+    taken = "one optimizer step" if steps == 1 else f"{steps} optimizer steps"
     message = (
-        f"The delivered network was trained for {taken}, and its learning rate rises for {warmup}: it has hardly "
-        "learned anything. Give the search more time."
+        f"The delivered network was trained for {taken}, and has hardly learned anything: give the search more time or "
+        "epochs."
     )
     return [ReportWarning("hardly_trained", message)]
 

@@ -1,4 +1,4 @@
-"""What a search warns of before anything is trained."""
+"""What a search warns of before anything is trained, and if that was hardly done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lightcnn.budget import Budget
-from lightcnn.searching.report.report import early_warnings
+from lightcnn.searching.report.report import early_warnings, hardly_trained
 from lightcnn.space_choice import choose_space
 
 
@@ -33,6 +33,14 @@ def test_a_space_that_is_not_meant_for_the_budget_is_warned_of(budget: str) -> N
         "The space micro was chosen although it is meant for at most 30 MFLOPs: the budget"
     )
     assert early_warnings("accuracy", None, even) == []
+
+
+def test_a_network_of_few_steps_is_warned_of() -> None:
+    (warning,) = hardly_trained(1)
+    assert warning.code == "hardly_trained"
+    assert "was trained for one optimizer step, and has hardly learned anything" in warning.message
+    assert "trained for 99 optimizer steps" in hardly_trained(99)[0].message
+    assert hardly_trained(100) == []
 
 
 def data(labels: Any) -> Any:
