@@ -33,7 +33,7 @@ from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
 from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, read_data, study_file
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress, tracked
-from lightcnn.searching.report.report import early_warnings
+from lightcnn.searching.report.warnings import early_warnings
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
     CONTINUING,

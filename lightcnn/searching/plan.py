@@ -47,7 +47,8 @@ MIN_NETWORKS, MIN_BESIDE = 4, 3
 """With fewer networks than that, the first one is trained alone instead; the second number counts if it has a worker of
 its own, and loses little by the search."""
 MIN_STEPS, GOOD_STEPS = 100, 250
-"""Optimizer steps of the shortest first rung, and of one that is worth its time."""
+"""Optimizer steps of the shortest first rung, unless the final training has fewer than three times as many, and of one
+that is worth its time."""
 WARMUP_STEPS = 200
 """Steps in which the learning rate rises; fewer if the first rung is shorter."""
 AVERAGING = 0.995

@@ -15,8 +15,9 @@ from lightcnn.searching.latency.models import MeasuredLatency, measure_latencies
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.report.front import front_cost_of, front_points
-from lightcnn.searching.report.report import delivered_recipe, early_warnings, write_report
+from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
+from lightcnn.searching.report.warnings import early_warnings
 from lightcnn.searching.settings import SETTINGS_FILE
 from lightcnn.searching.strategies.predictor import CurvePredictor
 from lightcnn.searching.trainings.choice import Choice, Weights, choose, quantize_all
@@ -145,7 +146,9 @@ class SearchSession:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
         parts = self._parts
         searcher = self._searcher
-        outcomes = searcher.settled({each.trial: parts.plan.images_at(each.last_step) for each in trained.progress})
+        for progress in trained.progress:
+            searcher.store_final(progress.trial, parts.plan.images_at(progress.last_step))
+        outcomes = searcher.settled()
         write_trials(parts.folder, parts.space, outcomes)
         parts.progress.choosing()
         latencies = self._latencies(trained.deliverable)

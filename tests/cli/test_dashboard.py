@@ -149,6 +149,9 @@ def test_a_search_that_runs_is_watched(folder: Path, client: Client, monkeypatch
     before = contents(folder)
     assert shown(client)[4]["values"] == [0.9]
     assert contents(folder) == before
+    assert shown(client)[4]["state"] == "Pruned"
+    study._storage.set_trial_user_attr(study.trials[4]._trial_id, "final", 150)
+    assert shown(client)[4]["state"] == "Complete", "it has ended a final training"
     study._storage.remove_session()
     connection.close()
 

@@ -104,6 +104,8 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["counts"].keys() == {"proposed", "trained", "pruned", "duplicates", "failed"}
     assert report["counts"]["proposed"] == 3
     assert report["failures"] == []
+    states = {int(row["number"]): (row["state"], row["reason"]) for row in rows(finished[0])}
+    assert all(states[final["trial"]] == ("complete", "") for final in report["finals"])
     test = report["best"]["test"]["accuracy"]
     assert test.keys() == {"mean", "sd", "values", "low", "high"}
     assert test["sd"] is None
@@ -320,7 +322,7 @@ def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     assert report["best"]["epochs"] == 6
     assert report["best"]["test_evaluations"] == 2
     page = (tmp_path / "more" / "report.html").read_text()
-    assert "evaluated 2 times, once in each session of the search" in page
+    assert "evaluated 2 times, once in each session that came to its end" in page
     assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
     assert "--resume --out more --trials 8" in capsys.readouterr().out
     before = (tmp_path / "more" / "search.yaml").read_text()
@@ -336,7 +338,7 @@ def test_seeds_repeat_the_delivered_training_and_leave_it_as_it_was(finished, tm
     best = RunFolder.load("seeds").report["best"]
     assert best["test_evaluations"] == 4, "once before, once now, and twice by the other seeds"
     page = (tmp_path / "seeds" / "report.html").read_text(encoding="utf-8")
-    assert "4 times, once in each session of the search and in each training with another seed" in page
+    assert "4 times, once in each session that came to its end and in each training with another seed" in page
     accuracy = best["test"]["accuracy"]
     mean, sd = np.mean(accuracy["values"]), np.std(accuracy["values"], ddof=1)
     assert f"mean test accuracy of {mean:.2%} (standard deviation {100 * sd:.2f} points)" in printed.out

@@ -160,8 +160,10 @@ def test_at_least_one_trial_is_run_however_short_the_time(tmp_path):
     searcher = table_searcher(tmp_path)
     run(searcher, score, trials=None, clock=ExpiredClock())
     assert [(o.number, o.state, o.images) for o in searcher.settled()] == [(0, "pruned", 1)]
-    assert [(o.state, o.reason) for o in searcher.settled({0: 1})] == [("pruned", "not continued after 1 images")]
-    assert [(o.state, o.reason) for o in searcher.settled({0: 2})] == [("complete", "")], "it was trained further"
+    searcher.store_final(0, 1)
+    assert [(o.state, o.reason) for o in searcher.settled()] == [("pruned", "not continued after 1 images")]
+    searcher.store_final(0, 2)
+    assert [(o.state, o.reason) for o in searcher.settled()] == [("complete", "")], "it was trained further"
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path):

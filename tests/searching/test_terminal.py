@@ -57,9 +57,8 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     view.finished(Outcome(3, "running", "", "a", {}, scores, 1.0, 1.0, {1_280: 0.5, 3_840: 1.5}), "")
     view.finished(Outcome(4, "running", "", "b", {}, {1_280: 0.95}, 1.0, 1.0, {1_280: 0.7}), "")
     text = rendered(view)
-    assert "90.00% (95 % interval 88.76% to 91.12%) after 3.84k images (trial 3)" in text, (
-        "the best by utility"
-    )  # 2 * sqrt(0.9 * 0.1 / 2500)
+    best = "90.00% (95 % interval 88.76% to 91.12%) after 3.84k images (trial 3)"
+    assert best in text, "the best by utility, with Wilson's interval on 2,500 groups"
     assert "2 at 1.28k images, 1 at 3.84k images" in text
     assert "128 images/s" in text
     assert "1:05 spent, 0:55 left" in text

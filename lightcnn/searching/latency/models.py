@@ -27,7 +27,7 @@ from lightcnn.spec import NetworkSpec
 
 LATENCY_FILE = "latency.yaml"
 TIME_SHARE = 0.25
-"""Share of the time limit of a search that timing takes at most, about: if it would be more, fewer are timed."""
+"""Share of the time limit of a search that is planned for timing: if it would be more, fewer are timed."""
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
 Text = Annotated[str, Field(max_length=200)]

@@ -31,8 +31,10 @@ MIN_FIRST, MIN_NEAR = 3, 6
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
 LARGEST_ERROR = 1.0
-"""With a larger error, more networks are timed, and all of them again, however long it takes: other programs were
-running, or one of the networks has an operator that no other has."""
+"""With a larger error, more networks are timed, and all of them again: other programs were running, or one of the
+networks has an operator that no other has."""
+LONGEST = 2.0
+"""No more are timed after so many times the seconds that timing should take."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The others are proposed within this to that share of the limit, of which they use half or more."""
 
@@ -42,8 +44,8 @@ def fitted_model(
 ) -> LatencyModel:
     """The model of a time that a budget limits, from `NETWORKS` networks, or fewer so that it takes about `seconds`.
 
-    It takes longer if its error would be over `LARGEST_ERROR`. Raises: BudgetError if all of them take longer than the
-    limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
+    It takes up to about twice as long if its error is over `LARGEST_ERROR`. Raises: BudgetError if all of them take
+    longer than the limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
     start, random, timer = time.monotonic(), Random(seed), NetworkTimer(RUNTIME_OF[limit.resource.name])
     smallest = space.spec(space.smallest())
@@ -70,7 +72,7 @@ def fitted_model(
     while len(networks) < least or _affords(seconds, time.monotonic() - start, len(networks) + 1, limit):
         add_near()
     model = _model_of(networks, timer, space, limit, progress)
-    while model.error > LARGEST_ERROR and len(networks) < NETWORKS:
+    while model.error > LARGEST_ERROR and len(networks) < NETWORKS and time.monotonic() - start < LONGEST * seconds:
         for _ in range(min(MIN_NEAR, NETWORKS - len(networks))):
             add_near()
         model = _model_of(networks, timer, space, limit, progress)

@@ -127,7 +127,7 @@ def _times(report: Mapping[str, Any]) -> str:
     """How often the test set was evaluated: again whenever a finished search is continued, and for every other seed."""
     count, values = report["best"]["test_evaluations"], report["best"]["test"]["accuracy"]["values"]
     seeds = " and in each training with another seed" if len(values) > 1 else ""
-    return "once" if count == 1 else f"{count} times, once in each session of the search{seeds}"
+    return "once" if count == 1 else f"{count} times, once in each session that came to its end{seeds}"
 
 
 def _bars(budget: Budget, total: Any) -> Iterable[tuple[str, str, float]]:

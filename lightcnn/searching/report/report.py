@@ -37,7 +37,7 @@ from lightcnn.network import fold
 from lightcnn.network_stages import spec_stages
 from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
 from lightcnn.output.charts.svg import Chart
-from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.progress import Progress
@@ -46,8 +46,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.latency.models import latency_document
-from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
-from lightcnn.searching.plan import MIN_STEPS, Plan
+from lightcnn.searching.metric_names import MetricName
+from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_cost_of, front_document, write_front
 from lightcnn.searching.report.front_chart import draw_front
@@ -55,6 +55,7 @@ from lightcnn.searching.report.front_neighbours import REFERENCE, neighbours_doc
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.predictions import importance_document, prediction_document
 from lightcnn.searching.report.trial_table import counts, failures, front, history, scores_by, shown_metric
+from lightcnn.searching.report.warnings import hardly_trained, nothing_compared
 from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
@@ -63,12 +64,8 @@ from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
-from lightcnn.space_choice import SpaceChoice
 from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
-
-SEE_BALANCED = "Look at balanced_accuracy as well; --metric balanced_accuracy compares networks by it."
-"""What to do if accuracy favours a class; searches by that metric were no better by it (`measurements.md`)."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ def report_document(
             seconds=clock.elapsed(),
             data=pipeline.document(),
             warnings=[
-                *_nothing_compared(space, outcomes),
+                *nothing_compared(space, outcomes),
                 *hardly_trained(result.choice.best.step),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
@@ -293,35 +290,6 @@ def _beside_front(run: RunFolder, report: Mapping[str, Any], space: BudgetedSpac
     if resource in LATENCY_RESOURCES:
         rows = timed_neighbours(rows, run.path.resolve().parent, resource, timing)
     return {"reference": {"recipe": REFERENCE, "cost": reference_cost(resource, timing)}, "beside": rows}
-
-
-def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[ReportWarning]:
-    """A warning if a single network was trained."""
-    if counts(outcomes)["trained"] != 1:
-        return []
-    remedy = "give --time or --trials more" if space.genes() else "the space has no other"
-    message = f"Only one network was trained, so nothing was compared: {remedy}."
-    return [ReportWarning("nothing_compared", message)]
-
-
-def hardly_trained(steps: int) -> list[ReportWarning]:
-    """A warning if a network was delivered after fewer optimizer steps than the shortest rung of a plan has."""
-    if steps >= MIN_STEPS:
-        return []
-    taken = "one optimizer step" if steps == 1 else f"{steps} optimizer steps"
-    message = (
-        f"The delivered network was trained for {taken}, and has hardly learned anything: give the search more time or "
-        "epochs."
-    )
-    return [ReportWarning("hardly_trained", message)]
-
-
-def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) -> list[ReportWarning]:
-    """What is known before any training: a space that is not meant for the budget, and a class with most images."""
-    dataset = pipeline.dataset
-    remedy = "" if metric in EQUAL_CLASSES else SEE_BALANCED
-    shares = share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)
-    return [*(chosen.warnings() if chosen else []), *shares]
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:

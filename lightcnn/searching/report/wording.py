@@ -109,8 +109,11 @@ def effort_lines(report: Mapping[str, Any]) -> list[str]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
     if failures := report.get("failures"):
-        trials = "one trial" if len(failures) == 1 else f"{len(failures)} trials"
-        lines.append(f"{trials} failed; the first of them is trial {failures[0]['trial']}: {failures[0]['reason']}")
+        first = f"trial {failures[0]['trial']}"
+        who = (
+            f"{first} failed" if len(failures) == 1 else f"{len(failures)} trials failed; the first of them is {first}"
+        )
+        lines.append(f"{who}: {failures[0]['reason']}")
     return lines
 
 
@@ -257,7 +260,7 @@ def certainty(report: Mapping[str, Any]) -> str:
     other = f"the runner-up (trial {compared['runner_up']['trial']})"
     if compared["beyond_noise"]:
         return f"On validation, the winner (trial {best}) beats {other} by more than the noise of the images."
-    if compared["standard_error"] is None:
+    if compared["standard_error"] is None and compared["difference"]:
         return f"Whether the winner (trial {best}) beats {other} by more than noise is not known: both may be as good."
     return f"On validation, the winner (trial {best}) does not beat {other} by more than noise: both may be as good."
 

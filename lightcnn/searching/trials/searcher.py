@@ -138,13 +138,9 @@ class Searcher:
         """Within this context, an error of the study's file is a LightcnnError with what to do about it."""
         return storage_errors(self._place, started=True)
 
-    def settled(self, finals: Mapping[int, int] | None = None) -> list[Outcome]:
-        """What is known about all trials at the end; in the study they stay open, for a search that is resumed.
-
-        `finals` are the images that networks have seen at the end of their final trainings, by trial.
-        """
-        longest, finals = self.rungs.images[-1], finals or {}
-        return [outcome.settled(longest, finals.get(outcome.number, 0)) for outcome in self.outcomes()]
+    def settled(self) -> list[Outcome]:
+        """What is known about all trials at the end; in the study they stay open, for a search that is resumed."""
+        return [outcome.settled(self.rungs.images[-1]) for outcome in self.outcomes()]
 
     def count_test_evaluation(self) -> int:
         """Stores a further evaluation on the test set, and returns their number over all sessions."""
@@ -182,6 +178,12 @@ class Searcher:
         with self.guarded():
             trial = self.trial(number)
             trial.set_user_attr("off_rung", {**trial.user_attrs.get("off_rung", {}), str(images): utility})
+            self.refresh(number)
+
+    def store_final(self, number: int, images: int) -> None:
+        """Stores how many images a network has seen at the end of its final training."""
+        with self.guarded():
+            self.trial(number).set_user_attr("final", images)
             self.refresh(number)
 
     def promises(self, outcomes: Sequence[Outcome]) -> dict[int, float]:

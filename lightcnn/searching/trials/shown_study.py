@@ -152,8 +152,8 @@ def _settle(trial: FrozenTrial, longest: int) -> None:
     """Ends a trial that has a score and is not being trained."""
     outcome = outcome_of(trial)
     if trial.state == TrialState.RUNNING and outcome.score is not None and not outcome.is_training:
-        settled = outcome.settled(longest, max(outcome.curve))
-        trial.state = TrialState.COMPLETE if settled.state == "complete" else TrialState.PRUNED
+        is_complete = outcome.settled(longest).state == "complete"
+        trial.state = TrialState.COMPLETE if is_complete else TrialState.PRUNED
         trial.value = outcome.score
         if trial.datetime_start is not None:
             trial.datetime_complete = trial.datetime_start + timedelta(seconds=outcome.seconds)

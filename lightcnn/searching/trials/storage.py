@@ -84,6 +84,7 @@ class Outcome:
     off_rung: Mapping[int, float] = field(default_factory=dict)
     tasks: Mapping[int, int] = field(default_factory=dict)
     values: Mapping[int, float] = field(default_factory=dict)
+    final: int = 0
 
     @property
     def images(self) -> int:
@@ -119,14 +120,11 @@ class Outcome:
         """Seconds that its training is expected to need from its last rung to so many images."""
         return self.seconds / max(self.images, 1) * (images - self.images)
 
-    def settled(self, longest: int, final: int = 0) -> Outcome:
-        """The same when the search has ended: complete at the longest rung or in a final training, else pruned.
-
-        A final training has `final` images, 0 if there is none.
-        """
+    def settled(self, longest: int) -> Outcome:
+        """The same when the search has ended: complete at the longest rung or after a final training, else pruned."""
         if self.state != "running":
             return self
-        if max(self.images, final) >= longest or final > self.images:
+        if self.images >= longest or self.final > self.images:
             return replace(self, state="complete")
         return replace(self, state="pruned", reason=f"not continued after {self.images} images")
 
@@ -320,6 +318,7 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
         off_rung=_by_images(attributes.get("off_rung", {})),
         tasks=_by_images(attributes.get("tasks", {})),
         values=_by_images(attributes.get("values", {})),
+        final=int(stored_number(attributes, "final")),
     )
 
 

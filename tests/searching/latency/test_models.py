@@ -216,6 +216,7 @@ def test_more_networks_are_timed_if_the_error_would_be_large(
 ) -> None:
     """Without time for more, 7 of growing size and 6 near the limit are timed, then 6 more at once, up to 30."""
     counts, stated = list[int](), iter(errors)
+    replace_clocks(monkeypatch, lambda: 0.0)
 
     def fitted(timed: Sequence[NetworkSpec], *_: object) -> LatencyModel:
         counts.append(len(timed))
@@ -226,6 +227,21 @@ def test_more_networks_are_timed_if_the_error_would_be_large(
     (model,) = models.measure_models(images, Budget.parse("200us"), 0, no_progress, 1.0).models
     assert (model.networks, model.error) == (networks, errors[-1])
     assert counts == [13, 19, 25, 30][: len(errors)]
+
+
+def test_no_more_are_timed_after_twice_the_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, counts = [0.0], list[int]()
+    replace_clocks(monkeypatch, lambda: now[0])
+
+    def fitted(timed: Sequence[NetworkSpec], *_: object) -> LatencyModel:
+        counts.append(len(timed))
+        now[0] += 3.0
+        return MACHINE.model_copy(update={"error": 9.0, "networks": len(timed)})
+
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fitted)
+    images = SearchSpace.load(space).for_data(1, 2, 8)
+    models.measure_models(images, Budget.parse("200us"), 0, no_progress, 8.0)
+    assert counts == [13, 19], "the first took 3 of 4 seconds, the second 6"
 
 
 def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def test_the_lines_state_networks_lengths_and_noise() -> None:
     assert comparison_lines(report() | {"failures": failures})[1] == (
         "2 trials failed; the first of them is trial 4: out of memory"
     )
+    assert comparison_lines(report() | {"failures": failures[:1]})[1] == "trial 4 failed: out of memory"
     within = comparison_lines(report(standard_error=0.01, beyond_noise=False))
     assert "within the noise of 2.00 points" in within[1]
     equal = comparison_lines(report(difference=0.0, standard_error=0.0, beyond_noise=False))
@@ -140,6 +141,8 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "does not beat the runner-up (trial 3) by more than noise" in certainty(report(beyond_noise=False))
     unknown = certainty(report(beyond_noise=False, standard_error=None))
     assert "beats the runner-up (trial 3) by more than noise is not known" in unknown
+    equal = certainty(report(beyond_noise=False, standard_error=None, difference=0.0))
+    assert "does not beat the runner-up (trial 3) by more than noise" in equal
     assert "trained only one to the end" in certainty(report(runner_up=None))
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 

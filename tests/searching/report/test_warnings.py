@@ -1,4 +1,4 @@
-"""What a search warns of before anything is trained, and if that was hardly done."""
+"""What a search warns of: before any training, and of its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from lightcnn.budget import Budget
-from lightcnn.searching.report.report import early_warnings, hardly_trained
+from lightcnn.output.warnings import MEANINGS
+from lightcnn.searching.plan import MIN_STEPS
+from lightcnn.searching.report.warnings import early_warnings, hardly_trained
 from lightcnn.space_choice import choose_space
 
 
@@ -38,9 +40,10 @@ def test_a_space_that_is_not_meant_for_the_budget_is_warned_of(budget: str) -> N
 def test_a_network_of_few_steps_is_warned_of() -> None:
     (warning,) = hardly_trained(1)
     assert warning.code == "hardly_trained"
-    assert "was trained for one optimizer step, and has hardly learned anything" in warning.message
-    assert "trained for 99 optimizer steps" in hardly_trained(99)[0].message
-    assert hardly_trained(100) == []
+    assert "was trained for only one optimizer step: give" in warning.message
+    assert "for only 99 optimizer steps" in hardly_trained(MIN_STEPS - 1)[0].message
+    assert hardly_trained(MIN_STEPS) == []
+    assert f"fewer than {MIN_STEPS} optimizer steps" in MEANINGS["hardly_trained"]
 
 
 def data(labels: Any) -> Any:
