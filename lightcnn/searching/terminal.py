@@ -14,7 +14,6 @@ from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.budget import LATENCIES, Budget, Cost, human
-from lightcnn.evaluation.intervals import wilson
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid
 from lightcnn.searching.metric_names import metric_label
@@ -197,6 +196,8 @@ class SearchView(LiveView, SearchProgress):
 
     def _format_best(self) -> str:
         """The accuracy of the network that is best by its utility so far, with its interval."""
+        from lightcnn.evaluation.intervals import wilson  # loads numpy, without which the commands start
+
         score, images = self._best.score, human(self._best.images)
         low, high = wilson(score * self._groups, self._groups)
         return f"{score:.2%} (95 % interval {low:.2%} to {high:.2%}) after {images} images (trial {self._best.number})"
