@@ -196,7 +196,7 @@ class SearchView(LiveView, SearchProgress):
 
     def _format_best(self) -> str:
         """The accuracy of the network that is best by its utility so far, with its interval."""
-        from lightcnn.evaluation.intervals import wilson  # loads numpy, without which the commands start
+        from lightcnn.evaluation.intervals import wilson  # numpy is not needed before there is a score
 
         score, images = self._best.score, human(self._best.images)
         low, high = wilson(score * self._groups, self._groups)
