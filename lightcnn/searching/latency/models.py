@@ -20,7 +20,7 @@ from lightcnn.measurement.latency_fit import time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
-from lightcnn.searching.latency.timed_networks import fitted_model
+from lightcnn.searching.latency.timed_networks import fitted_models
 from lightcnn.searching.plan import require_format
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
@@ -95,10 +95,9 @@ def measure_models(
     should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
     LightcnnError if ONNX Runtime cannot run a network.
     """
-    limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
-    seconds = math.inf if time_limit is None else TIME_SHARE * time_limit / len(limits)
-    models = [fitted_model(space, budget, limit, seed, progress, seconds) for limit in limits]
-    return LatencyModels(machine=TimedMachine.this(budget), models=tuple(models))
+    seconds = math.inf if time_limit is None else TIME_SHARE * time_limit
+    models = fitted_models(space, budget, seed, progress, seconds)
+    return LatencyModels(machine=TimedMachine.this(budget), models=models)
 
 
 @dataclass(frozen=True)

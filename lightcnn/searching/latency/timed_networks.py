@@ -1,7 +1,8 @@
 """Times networks of a space before a search, and fits its latency model: measured where it will predict.
 
 First come networks from the smallest to about the limit; then those that the search would propose within 0.3 to 1.3
-times the limit, by the rates that are known so far.
+times the limit, by the rates that are known so far. Where PyTorch and ONNX Runtime both have a limit, each network is
+timed in both, so that both models are made from networks that meet the one limit and the other.
 """
 
 from __future__ import annotations
@@ -39,67 +40,95 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The others are proposed within this to that share of the limit, of which they use half or more."""
 
 
-def fitted_model(
-    space: SearchSpace, budget: Budget, limit: Limit, seed: int, progress: Progress, seconds: float
-) -> LatencyModel:
-    """The model of a time that a budget limits, from `NETWORKS` networks, or fewer so that it takes about `seconds`.
+def fitted_models(
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float
+) -> tuple[LatencyModel, ...]:
+    """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    It takes up to about twice as long if its error is over `LARGEST_ERROR`. Raises: BudgetError if all of them take
-    longer than the limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
+    Fewer are timed so that it takes about `seconds`. It takes up to about twice as long if an error is over
+    `LARGEST_ERROR`. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
+    LightcnnError if ONNX Runtime cannot run a network.
     """
-    start, random, timer = time.monotonic(), Random(seed), NetworkTimer(RUNTIME_OF[limit.resource.name])
+    start, random = time.monotonic(), Random(seed)
+    limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
+    timed = _TimedNetworks(space, limits)
     smallest = space.spec(space.smallest())
-    networks, rough = list[NetworkSpec](), list[float]()
-
-    def add(network: NetworkSpec) -> None:
-        progress("timing networks", len(networks), NETWORKS)
-        networks.append(network)
-        rough.append(timer.add(network))
-
     for network in islice(_growing(space, smallest, random), NETWORKS // 2):
-        add(network)
-        if len(networks) >= MIN_FIRST and rough[-1] > HIGHEST_SHARE * limit.upper:
+        progress("timing networks", len(timed.networks), NETWORKS)
+        timed.add(network)
+        if len(timed.networks) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
             break
-    lowest = min(LOWEST_SHARE, (limit.lower or limit.upper) / limit.upper)  # a Pareto front begins at the lower limit
+    # a Pareto front begins at the lower limit
+    lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in limits))
 
     def add_near() -> None:
-        rates = fit_rates(networks, rough, timer.runtime)
+        progress("timing networks", len(timed.networks), NETWORKS)
         share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
-        near = _proposed(space, budget, limit, share, rates, random)
-        add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
+        near = _proposed(space, budget, share, timed.rates(), random)
+        timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
 
-    least = len(networks) + MIN_NEAR
-    while len(networks) < least or _affords(seconds, time.monotonic() - start, len(networks) + 1, limit):
+    least = len(timed.networks) + MIN_NEAR
+    while len(timed.networks) < least or timed.affords_another(seconds, time.monotonic() - start):
         add_near()
-    model = _model_of(networks, timer, space, limit, progress)
-    while model.error > LARGEST_ERROR and len(networks) < NETWORKS and time.monotonic() - start < LONGEST * seconds:
-        for _ in range(min(MIN_NEAR, NETWORKS - len(networks))):
+    models = timed.models(progress)
+    while (
+        max(model.error for model in models) > LARGEST_ERROR
+        and len(timed.networks) < NETWORKS
+        and time.monotonic() - start < LONGEST * seconds
+    ):
+        for _ in range(min(MIN_NEAR, NETWORKS - len(timed.networks))):
             add_near()
-        model = _model_of(networks, timer, space, limit, progress)
-    return model
+        models = timed.models(progress)
+    return models
 
 
-def _model_of(
-    networks: Sequence[NetworkSpec], timer: NetworkTimer, space: SearchSpace, limit: Limit, progress: Progress
-) -> LatencyModel:
-    """The model of the networks in the timer. Raises: BudgetError if all of them take longer than the limit."""
-    measured = timer.times(progress)
-    if min(measured) > limit.upper:
-        raise BudgetError(
-            f"budget {Budget((limit,))}: the fastest of {len(networks)} networks of the space {space.name or 'given'} "
-            f"takes {min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
-            "smaller inputs or narrower stages"
+class _TimedNetworks:
+    """Networks of a space, each timed roughly for every limit as it is added, and all of them in turns for models."""
+
+    def __init__(self, space: SearchSpace, limits: Sequence[Limit]) -> None:
+        self.networks: list[NetworkSpec] = []
+        self._space, self._limits = space, limits
+        self._timers = [NetworkTimer(RUNTIME_OF[limit.resource.name]) for limit in limits]
+        self._rough: list[list[float]] = [[] for _ in limits]
+
+    def add(self, network: NetworkSpec) -> None:
+        self.networks.append(network)
+        for timer, rough in zip(self._timers, self._rough, strict=True):
+            rough.append(timer.add(network))
+
+    def is_over(self, share: float) -> bool:
+        """Whether the last network takes longer than a share of one of the limits."""
+        return any(rough[-1] > share * limit.upper for rough, limit in zip(self._rough, self._limits, strict=True))
+
+    def rates(self) -> tuple[LatencyModel, ...]:
+        """Models of the rough times."""
+        return tuple(
+            fit_rates(self.networks, rough, timer.runtime)
+            for timer, rough in zip(self._timers, self._rough, strict=True)
         )
-    return fit_latency(networks, measured, timer.runtime)
 
+    def affords_another(self, seconds: float, spent: float) -> bool:
+        """Whether one network more can be timed in so many seconds, if the others took `spent` until their rough times.
 
-def _affords(seconds: float, spent: float, count: int, limit: Limit) -> bool:
-    """Whether so many networks can be timed in so many seconds, if all but one took `spent` until their rough times.
+        In the end, each is timed for as long as a round of networks at the limit takes.
+        """
+        count = len(self.networks) + 1
+        rounds = sum(max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000) for limit in self._limits)
+        return count <= NETWORKS and spent * count / (count - 1) + count * rounds <= seconds
 
-    In the end, each is timed for as long as a round of networks at the limit takes.
-    """
-    rounds = count * max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000)
-    return count <= NETWORKS and spent * count / (count - 1) + rounds <= seconds
+    def models(self, progress: Progress) -> tuple[LatencyModel, ...]:
+        """The models of times of all rounds. Raises: BudgetError if all networks take longer than a limit."""
+        return tuple(self._model(*each, progress) for each in zip(self._timers, self._limits, strict=True))
+
+    def _model(self, timer: NetworkTimer, limit: Limit, progress: Progress) -> LatencyModel:
+        measured = timer.times(progress)
+        if min(measured) > limit.upper:
+            raise BudgetError(
+                f"budget {Budget((limit,))}: the fastest of {len(measured)} networks of the space "
+                f"{self._space.name or 'given'} takes {min(measured) / 1000:.3f} ms for one image on this machine; "
+                "raise the limit, or use a space with smaller inputs or narrower stages"
+            )
+        return fit_latency(self.networks, measured, timer.runtime)
 
 
 def _growing(space: SearchSpace, smallest: NetworkSpec, random: Random) -> Iterator[NetworkSpec]:
@@ -116,12 +145,15 @@ def _network(space: SearchSpace, macs: int, random: Random) -> NetworkSpec | Non
 
 
 def _proposed(
-    space: SearchSpace, budget: Budget, limit: Limit, share: float, rates: LatencyModel, random: Random
+    space: SearchSpace, budget: Budget, share: float, rates: tuple[LatencyModel, ...], random: Random
 ) -> NetworkSpec | None:
-    """A random network within a share of the limit by the rates, and within other upper limits that are no times."""
-    near = replace(limit, lower=None, upper=max(1, round(share * limit.upper)))
-    others = (replace(each, lower=None) for each in budget.limits if each.resource not in LATENCY_RESOURCES)
-    return _drawn(space, Budget((near, *others)), (rates,), random)
+    """A random network within a share of the limits of times by the rates, and within the other upper limits."""
+
+    def near(limit: Limit) -> Limit:
+        part = share if limit.resource in LATENCY_RESOURCES else 1
+        return replace(limit, lower=None, upper=max(1, round(part * limit.upper)))
+
+    return _drawn(space, Budget(tuple(map(near, budget.limits))), rates, random)
 
 
 def _drawn(

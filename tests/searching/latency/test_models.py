@@ -195,17 +195,27 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
         assert time_limit is not None and now[0] <= time_limit / 4
 
 
-@pytest.mark.parametrize(("budget", "lowest"), [("200us,60kFLOPs", 0.15), ("40..200us,60kFLOPs", 0.1)])
+@pytest.mark.parametrize(
+    ("budget", "lowest", "limit"),
+    [
+        ("200us,60kFLOPs", 0.15, 200), ("40..200us,60kFLOPs", 0.1, 200), ("200us,120us-onnx,60kFLOPs", 0.15, 120),
+        ("120us,200us-onnx,60kFLOPs", 0.15, 120),
+    ],
+)  # fmt: skip
 def test_networks_are_timed_that_the_search_would_propose(
-    space: str, monkeypatch: pytest.MonkeyPatch, budget: str, lowest: float
+    space: str, monkeypatch: pytest.MonkeyPatch, budget: str, lowest: float, limit: int
 ) -> None:
     timed: list[NetworkSpec] = []
     add = timed_networks.NetworkTimer.add
     monkeypatch.setattr(timed_networks.NetworkTimer, "add", lambda timer, each: timed.append(each) or add(timer, each))
     images = SearchSpace.load(space).for_data(1, 2, 8)
-    models.measure_models(images, Budget.parse(budget), 0, no_progress)
+    fitted = models.measure_models(images, Budget.parse(budget), 0, no_progress).models
+    assert [model.networks for model in fitted] == [30] * len(fitted)
+    if len(fitted) == 2:
+        assert timed[::2] == timed[1::2], "each is timed in both runtimes"
+        del timed[::2]
     near = timed[-15:]  # after 15 networks of growing size at most
-    shares = [MACHINE.predict(latency_features(program(network))) / 200 for network in near]
+    shares = [MACHINE.predict(latency_features(program(network))) / limit for network in near]
     assert all(0.8 * lowest <= share <= 1.2 * timed_networks.HIGHEST_SHARE for share in shares)
     assert max(cost(network).macs for network in near) <= 60_000 < max(cost(network).macs for network in timed)
 
