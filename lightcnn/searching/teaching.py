@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 
 from lightcnn import document, upstream_runs
 from lightcnn.baseline_spec import PICKLES, TIMM_NAME, TIMM_PREFIX, conversion_command
-from lightcnn.baselines import configuration, require_pretrained
+from lightcnn.baselines import build_network, configuration, require_pretrained
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.split import Split
@@ -89,7 +91,7 @@ def require_teacher_argument(settings: SearchSettings, existing: RunFolder | Non
     if not name.startswith(TIMM_PREFIX):
         require_teacher(name, key=OPTION)
     elif not _has_started(existing):
-        _require_pretrained(name)
+        _require_pretrained(settings, name)
 
 
 def find_teacher(
@@ -173,8 +175,8 @@ def _has_started(existing: RunFolder | None) -> bool:
     return existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
 
 
-def _require_pretrained(name: str) -> None:
-    """Raises: InputError unless `timm:NAME` or `timm:NAME=FILE` is a network of timm with weights."""
+def _require_pretrained(settings: SearchSettings, name: str) -> None:
+    """Raises: InputError unless `timm:NAME` or `timm:NAME=FILE` is a network of timm with weights of that network."""
     network, equals, file = name.removeprefix(TIMM_PREFIX).partition("=")
     if not re.fullmatch(TIMM_NAME, network):
         problem = f"{network} is not a name in timm" if network else "the name of the network is missing"
@@ -182,6 +184,8 @@ def _require_pretrained(name: str) -> None:
     if equals:
         configuration(network, OPTION)
         _require_weights_file(name, file)
+        with _naming(name):
+            build_network(_draft(settings, name).recipe.network)
     else:
         require_pretrained(network, OPTION, f"give {OPTION} {TIMM_PREFIX}{network}=FILE.safetensors")
 
@@ -208,15 +212,22 @@ def _new_teacher(
     existing: RunFolder | None,
 ) -> NewTeacher:
     """The training of a teacher of timm by the recipe `finetune`, or by that of an earlier session."""
-    try:
+    with _naming(name):
         if existing is not None and _has_started(existing):
             draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
             setup = prepare_training(draft, device.type, read=(settings.data, dataset))
             return NewTeacher(name, setup, is_started=True)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
+    return NewTeacher(name, setup, is_started=False)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Names the teacher in errors of its recipe and its weights."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{OPTION} {name}: {error}") from None
-    return NewTeacher(name, setup, is_started=False)
 
 
 def _draft(settings: SearchSettings, name: str) -> RecipeDraft:

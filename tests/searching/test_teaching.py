@@ -176,6 +176,10 @@ def test_what_cannot_teach_these_data_is_refused(
         ),
         ("timm:test_efficientnet=a.pth", "a.pth is a pickle, which is not read; convert it with: python "),
         ("timm:test_efficientnet=a.safetensors", "a.safetensors: no such file; name a file of weights"),
+        (
+            "timm:test_efficientnet=other.safetensors",
+            "--teacher timm:test_efficientnet=other.safetensors: network.weights: other.safetensors: not this backbone",
+        ),
     ],
 )
 def test_what_is_no_teacher_is_refused_before_the_data_are_read(
@@ -186,6 +190,7 @@ def test_what_is_no_teacher_is_refused_before_the_data_are_read(
     for name, command_of in {"folds": "train", "explain": "explain", "half": "train"}.items():
         RunFolder.create(name, command_of, {} if name == "half" else {"report.json": b"{}"})
     Path("folds/parts").mkdir()
+    save_file({"conv.weight": torch.zeros(3)}, "other.safetensors")
     words = ["search", "--budget", "100kFLOPs", "--trials", "2", "--data", "none.npz", "--quiet", "--teacher"]
     error = refused([*words, teacher], capsys, tmp_path)
     assert re.search(message, error.strip()), error
