@@ -130,6 +130,11 @@ class Resource:
         counts = [getattr(cost, name) for name in self.upper]
         return math.inf if None in counts else max(counts)
 
+    def lower_count(self, cost: Cost) -> float:
+        """The number that the lower limit is on: an integer, or infinity if it is not known."""
+        count: int | None = getattr(cost, self.lower)
+        return math.inf if count is None else count
+
 
 MACS = Resource("macs", "FLOPs", ("macs", "fvcore", "thop"), "macs")
 PARAMS = Resource("params", "params", ("params",), "params")
@@ -195,7 +200,7 @@ class Limit:
         over = (self.resource.largest_count(cost) - self.upper) / self.upper
         if self.lower is None or over == math.inf:
             return over
-        return max(over, (self.lower - int(getattr(cost, self.resource.lower))) / self.lower)
+        return max(over, (self.lower - self.resource.lower_count(cost)) / self.lower)
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,16 @@ def choose_space(budget: Budget, images: tuple[int, int, int], input: int | None
     if counted is not None and (excess := _excess_of_mobilenet(counted, images)):
         return SpaceChoice("micro", excess)
     pixels, what = (images[2], "images") if input is None else (input, "inputs")
-    if pixels >= SMALLEST_MOBILENET:
-        return SpaceChoice("mobilenet", f"{why}, and {what} have {SMALLEST_MOBILENET} pixels or more")
-    small = f"{what} have {pixels} pixels, and the smallest input of mobilenet is {SMALLEST_MOBILENET}"
-    return SpaceChoice("micro", f"{why}, {small}", is_above)
+    if pixels < SMALLEST_MOBILENET:
+        small = f"{what} have {pixels} pixels, and the smallest input of mobilenet is {SMALLEST_MOBILENET}"
+        return SpaceChoice("micro", f"{why}, {small}", is_above)
+    if (
+        counted is not None
+        and (lack := _lack_of("mobilenet", counted, images))
+        and not _lack_of("micro", counted, images)
+    ):
+        return SpaceChoice("micro", lack, is_above)
+    return SpaceChoice("mobilenet", f"{why}, and {what} have {SMALLEST_MOBILENET} pixels or more")
 
 
 def possible_spaces(budget: Budget, images: tuple[int, int, int], input: int | None = None) -> tuple[str, ...]:
@@ -100,4 +106,18 @@ def _excess_of_mobilenet(counted: Budget, images: tuple[int, int, int]) -> str:
         if count > limit.upper:
             needs = f"the smallest network of mobilenet needs {count} {limit.resource.label}"
             return f"{needs}, over the limit of {limit.upper}"
+    return ""
+
+
+def _lack_of(name: str, counted: Budget, images: tuple[int, int, int]) -> str:
+    """Which lower limit the largest network of a space for these images does not reach; empty if it reaches all."""
+    space = SearchSpace.load(name).for_data(*images)
+    for limit in counted.limits:
+        if limit.lower is None:
+            continue
+        count_of = limit.resource.lower_count
+        count = count_of(device_cost(space.spec(space.largest(count_of, device_cost))))
+        if count < limit.lower:
+            has = f"the largest network of {name} has {count} {limit.resource.label}"
+            return f"{has}, below the lower limit of {limit.lower}"
     return ""

@@ -61,6 +61,13 @@ def photos(size: int) -> tuple[int, int, int]:
         ("500ms,10Mparams", 224, "mobilenet", False),
         ("500ms,10Mparams", 28, "micro", True),
         ("500ms,25MFLOPs", 224, "micro", False),
+        ("4..5GFLOPs", 224, "mobilenet", False),
+        ("5..6GFLOPs", 224, "micro", True),
+        ("11..12GFLOPs", 224, "mobilenet", False),
+        ("500..600MFLOPs", 64, "mobilenet", False),
+        ("600..700MFLOPs", 64, "micro", True),
+        ("600..700MFLOPs", 224, "mobilenet", False),
+        ("10..11Mparams", 224, "mobilenet", False),
     ],
 )
 def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
@@ -138,6 +145,14 @@ def test_micro_is_chosen_if_the_smallest_network_of_mobilenet_exceeds_a_limit(
 ) -> None:
     chosen = choose_space(Budget.parse(budget), (3, classes, 224))
     assert (chosen.name, chosen.reason) == ("micro", f"the smallest network of mobilenet needs {needs}")
+
+
+def test_micro_is_chosen_if_only_its_networks_reach_a_lower_limit() -> None:
+    chosen = choose_space(Budget.parse("5..6GFLOPs"), photos(224))
+    reason = "the largest network of mobilenet has 4287397376 FLOPs, below the lower limit of 5000000000"
+    assert (chosen.name, chosen.reason) == ("micro", reason)
+    micro = SearchSpace.load("micro").for_data(*photos(224))
+    assert 5e9 <= BudgetedSpace(micro, Budget.parse("5..6GFLOPs")).fit(micro.largest()).cost.macs <= 6e9
 
 
 def test_the_network_of_mobilenet_with_the_fewest_macs_is_its_smallest_by_every_resource() -> None:

@@ -275,8 +275,8 @@ class BudgetedSpace:
         """Raises: BudgetError if the largest network is below the lower limit, if any."""
         if limit.lower is None:
             return
-        reached = getattr(self.cost_of(self._largest_by(limit.resource.largest_count)), limit.resource.lower)
-        if reached is not None and reached < limit.lower:
+        reached = limit.resource.lower_count(self.cost_of(self._largest_by(limit.resource.largest_count)))
+        if reached < limit.lower:
             raise BudgetError(
                 f"budget {self.budget}: the largest network of the space {self.name} has {reached} "
                 f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
