@@ -103,6 +103,11 @@ class Results:
                     lambda rows: ", ".join(f"{mean(row[name] for row in rows.values()):.0f}"
                                            for name in ("networks", "seconds", "cpu_seconds")))  # fmt: skip
 
+    def commits(self) -> None:
+        """Prints the commit of every row: an arm that was measured before another one may be of another commit."""
+        self._table("commits, in the order of the seeds",
+                    lambda rows: ", ".join(row["machine"]["commit"][:7] for row in rows.values()))  # fmt: skip
+
     def differences(self) -> None:
         """Prints every other arm's difference to ours, and the verdict."""
         print("\nours less another arm, in points of test accuracy, with two standard errors\n")
@@ -220,6 +225,7 @@ def print_tables(rows: Sequence[dict[str, Any]]) -> None:
         results.means()
         results.differences()
         results.efforts()
+        results.commits()
         print("\n" + "\n".join(f"- {goal}" for goal in goals(results)))
 
 
