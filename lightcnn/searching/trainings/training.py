@@ -176,20 +176,29 @@ def score_weights(model: nn.Module, data: TrainingData, size: int, metric: Metri
 def calibrated_log_loss(
     labels: NDArray[np.int64], predicted: NDArray[np.float64], weights: NDArray[np.float64] | None = None
 ) -> float:
-    """The log loss of each half of the images at the temperature that is fitted on the other half, averaged.
+    """The log loss of each of two `halves` at the temperature that is fitted on the other half, averaged.
 
     `weights` (N,) are those of the images, in the fit as well.
     """
     if len(labels) < 4:
         return cross_entropy(labels, predicted, weights)
-    is_odd, total, losses = np.arange(len(labels)) % 2 == 1, 0.0, 0.0
-    for read in (~is_odd, is_odd):
+    first, total, losses = halves(labels), 0.0, 0.0
+    for read in (first, ~first):
         fitted_weights, read_weights = (None, None) if weights is None else (weights[~read], weights[read])
         temperature = fit_temperature(labels[~read], predicted[~read], weights=fitted_weights).value
         share = float(read.sum() if read_weights is None else read_weights.sum())
         losses += share * cross_entropy(labels[read], apply_temperature(predicted[read], temperature), read_weights)
         total += share
     return losses / total
+
+
+def halves(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images (N,) are in the first of two random halves, which have the same share of every class."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    of_classes = order[np.argsort(labels[order], kind="stable")]
+    first = np.zeros(len(labels), dtype=np.bool_)
+    first[of_classes[::2]] = True
+    return first
 
 
 def equal_log_loss(labels: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:

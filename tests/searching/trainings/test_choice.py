@@ -21,7 +21,7 @@ from lightcnn.searching.trainings.choice import Judged, Weights, all_weights, ch
 from lightcnn.searching.trainings.finals import FinalProgress
 from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
 from lightcnn.searching.trainings.judge import Judge, paired_error
-from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
+from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss, halves
 
 ALONE = np.array([str(i) for i in range(8)])
 
@@ -229,17 +229,32 @@ def test_losses_of_rare_classes_count_as_much_as_those_of_others() -> None:
 
 
 def test_the_temperature_of_each_half_is_fitted_on_the_other_half() -> None:
-    """The odd images are predicted with too much confidence, the even ones with too little."""
+    """One half of the images is predicted with too much confidence, the other one with too little."""
     labels, correct = np.zeros(400, dtype=np.int64), np.arange(400) % 8 < 6
-    logits = np.where(np.arange(400) % 2 == 1, 4.0, 0.25)
+    first_half = halves(labels)
+    logits = np.where(first_half, 0.25, 4.0)
     first = 1 / (1 + np.exp(-np.where(correct, logits, -logits)))
     predicted = np.stack([first, 1 - first], axis=1)
-    temperatures = [fit_temperature(labels[half::2], predicted[half::2]).value for half in (0, 1)]
+    both = (first_half, ~first_half)
+    temperatures = [fit_temperature(labels[half], predicted[half]).value for half in both]
     assert temperatures[0] < 1 < temperatures[1]
     losses = [
-        cross_entropy(labels[half::2], apply_temperature(predicted[half::2], temperatures[1 - half])) for half in (0, 1)
+        cross_entropy(labels[half], apply_temperature(predicted[half], temperature))
+        for half, temperature in zip(both, reversed(temperatures), strict=True)
     ]
     assert calibrated_log_loss(labels, predicted) == pytest.approx(sum(losses) / 2)
+
+
+@pytest.mark.parametrize("loss", [calibrated_log_loss, equal_log_loss])
+def test_the_order_of_the_images_does_not_decide_which_network_is_better(loss: Callable[..., float]) -> None:
+    """Halves of alternating labels had one class each: the temperature of one class made a biased network worse."""
+    random, labels = np.random.default_rng(1), np.arange(400) % 2
+    strong = random.normal(4 * labels - 0.5, 1.6)
+    predicted = 1 / (1 + np.exp(-strong))
+    table, order = np.stack([1 - predicted, predicted], axis=1), random.permutation(400)
+    first = halves(labels)
+    assert first.sum() == 200 and labels[first].sum() == 100
+    assert loss(labels, table) == pytest.approx(loss(labels[order], table[order]), rel=0.02)
 
 
 class Marked:
