@@ -110,10 +110,12 @@ class _TimedNetworks:
     def affords_another(self, seconds: float, spent: float) -> bool:
         """Whether one network more can be timed in so many seconds, if the others took `spent` until their rough times.
 
-        In the end, each is timed for as long as a round of networks at the limit takes.
+        In the end, each is timed for as long as a round of the slowest of them takes, or of networks at the limit if
+        those are faster.
         """
         count = len(self.networks) + 1
-        rounds = sum(max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000) for limit in self._limits)
+        slowest = (min(max(rough), limit.upper) for rough, limit in zip(self._rough, self._limits, strict=True))
+        rounds = sum(max(ROUND_SECONDS, MIN_ROUNDS * microseconds / 1_000_000) for microseconds in slowest)
         return count <= NETWORKS and spent * count / (count - 1) + count * rounds <= seconds
 
     def models(self, progress: Progress) -> tuple[LatencyModel, ...]:

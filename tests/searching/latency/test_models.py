@@ -79,25 +79,30 @@ def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_speed(monkeypatch, 1.0)
 
 
+ONNX_FACTOR = 0.5
+"""Time in ONNX Runtime, as a share of that in PyTorch."""
+
+
 def set_speed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Makes the machine take `factor` times as long, with noise."""
     noise = np.random.default_rng(1)
 
-    def took(network: NetworkSpec) -> float:
-        return factor * MACHINE.predict(latency_features(program(network))) * noise.uniform(0.95, 1.05)
+    def took(network: NetworkSpec, runtime: object) -> float:
+        of_runtime = ONNX_FACTOR if runtime == "onnx" else 1.0
+        return of_runtime * factor * MACHINE.predict(latency_features(program(network))) * noise.uniform(0.95, 1.05)
 
-    def timed(networks: Sequence[NetworkSpec], *_: object, **named: object) -> list[float]:
-        return [took(network) for network in networks]
+    def timed(networks: Sequence[NetworkSpec], runtime: object, *_: object, **named: object) -> list[float]:
+        return [took(network, runtime) for network in networks]
 
     class Timer(latency_fit.NetworkTimer):
         """Networks whose times are made up."""
 
         def add(self, network: NetworkSpec) -> float:
             self.networks = [*getattr(self, "networks", []), network]
-            return took(network)
+            return took(network, self.runtime)
 
         def times(self, progress: object) -> list[float]:
-            return timed(self.networks)
+            return timed(self.networks, self.runtime)
 
     monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
     monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
@@ -118,6 +123,27 @@ def test_what_is_delivered_was_measured_within_the_limit(copied: Path) -> None:
     assert (measured["runtime"], measured["threads"], measured["networks"]) == ("folded", 1, 30)
     assert all(0 < int(row["latency_us"]) <= 200 for row in trials())
     assert "one image in PyTorch, measured" in (copied / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("budget", "options", "binding"),
+    [
+        ("200us,60us-onnx", {}, "onnx_latency_us"), ("100us,200us-onnx", {}, "latency_us"),
+        ("200us,40..80us-onnx", {"pareto": True}, "onnx_latency_us"),
+    ],
+)  # fmt: skip
+def test_both_latencies_are_met_and_reported(space: str, budget: str, options: dict[str, object], binding: str) -> None:
+    result = run(space, budget, **options)
+    measured, limits = result.report["latency"], result.report["budget"]
+    assert measured.keys() == {"latency_us", "onnx_latency_us"}
+    assert [measured[name]["runtime"] for name in ("latency_us", "onnx_latency_us")] == ["folded", "onnx"]
+    for name, of_runtime in measured.items():
+        assert of_runtime["measured"] <= of_runtime["limit"] == limits[name]["upper"]
+        assert of_runtime["predicted_at_most"] <= of_runtime["limit"]
+    ratio = measured["onnx_latency_us"]["measured"] / measured["latency_us"]["measured"]
+    assert ONNX_FACTOR * 0.9 <= ratio <= ONNX_FACTOR * 1.11
+    shares = {name: of_runtime["measured"] / of_runtime["limit"] for name, of_runtime in measured.items()}
+    assert max(shares, key=lambda name: shares[name]) == binding
 
 
 def trials() -> list[dict[str, str]]:
@@ -163,27 +189,33 @@ def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_
 
 
 @pytest.mark.parametrize(
-    ("time_limit", "budget", "networks"),
-    [(None, "200us", 30), (600.0, "200us", 30), (40.0, "200us", 25), (1.0, "200us", 13), (60.0, "1000ms", 18)],
+    ("time_limit", "budget", "factor", "networks"),
+    [
+        (None, "200us", 1, 30),
+        (600.0, "200us", 1, 30),
+        (40.0, "200us", 1, 25),
+        (1.0, "200us", 1, 13),
+        (60.0, "1000ms", 1, 30),
+        (60.0, "1000ms", 500, 18),
+    ],
 )
 def test_timing_takes_about_a_quarter_of_the_time_at_most(
-    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, networks: int
+    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, factor: float, networks: int
 ) -> None:
     """A network is prepared in 0.1 s and then timed for 0.3 s, and for at least ten rounds."""
     now, rough = [0.0], list[float]()
     replace_clocks(monkeypatch, lambda: now[0])
-    slowest = Budget.parse(budget).limits[0].upper / 1_000_000
 
     class Timer(latency_fit.NetworkTimer):
         """Networks whose times are made up, and that take time."""
 
         def add(self, network: NetworkSpec) -> float:
             now[0] += 0.1
-            rough.append(MACHINE.predict(latency_features(program(network))))
+            rough.append(factor * MACHINE.predict(latency_features(program(network))))
             return rough[-1]
 
         def times(self, progress: object) -> list[float]:
-            now[0] += len(rough) * max(0.3, 10 * slowest)
+            now[0] += len(rough) * max(0.3, 10 * max(rough) / 1_000_000)
             return rough
 
     monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
@@ -198,7 +230,7 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
 @pytest.mark.parametrize(
     ("budget", "lowest", "limit"),
     [
-        ("200us,60kFLOPs", 0.15, 200), ("40..200us,60kFLOPs", 0.1, 200), ("200us,120us-onnx,60kFLOPs", 0.15, 120),
+        ("200us,60kFLOPs", 0.15, 200), ("40..200us,60kFLOPs", 0.1, 200), ("200us,60us-onnx,60kFLOPs", 0.15, 120),
         ("120us,200us-onnx,60kFLOPs", 0.15, 120),
     ],
 )  # fmt: skip
