@@ -185,7 +185,7 @@ def _require_pretrained(settings: SearchSettings, name: str) -> None:
         configuration(network, OPTION)
         _require_weights_file(name, file)
         with _naming(name):
-            build_network(_draft(settings, name).recipe.network)
+            build_network(_draft(settings, name).recipe.network, settings.seed)
     else:
         require_pretrained(network, OPTION, f"give {OPTION} {TIMM_PREFIX}{network}=FILE.safetensors")
 

@@ -192,8 +192,10 @@ def test_what_is_no_teacher_is_refused_before_the_data_are_read(
     Path("folds/parts").mkdir()
     save_file({"conv.weight": torch.zeros(3)}, "other.safetensors")
     words = ["search", "--budget", "100kFLOPs", "--trials", "2", "--data", "none.npz", "--quiet", "--teacher"]
+    state = torch.random.get_rng_state()
     error = refused([*words, teacher], capsys, tmp_path)
     assert re.search(message, error.strip()), error
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_a_teacher_that_has_seen_the_validation_or_test_images_is_refused(
