@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lightcnn.errors import InputError
@@ -63,6 +63,8 @@ def module_spec(module: nn.Module, input: Shape, classes: int) -> ModuleSpec:
         raise InputError(f"network={name}: has no trainable parameters; give a module with some that require gradients")
     if any(tensor.is_meta for tensor in (*parameters, *module.buffers())):
         raise InputError(f"network={name}: has tensors without values, on the meta device; load its weights first")
+    if not all(isinstance(value, Tensor) for value in module.state_dict().values()):
+        raise InputError(f"network={name}: has extra state (get_extra_state), which is not stored; keep it in buffers")
     devices = {tensor.device for tensor in (*parameters, *module.buffers())}
     if len(devices) > 1:
         listed = " and ".join(sorted(map(str, devices)))

@@ -173,6 +173,16 @@ def test_timm_is_told_how_to_register_a_module(folder: Path) -> None:
         lightcnn.register_timm(folder)
 
 
+class WithExtraState(TinyNet):
+    """A module that stores something else than tensors."""
+
+    def get_extra_state(self) -> Any:
+        return {"calls": 3}
+
+    def set_extra_state(self, state: Any) -> None:
+        raise AssertionError(state)
+
+
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "width": (lambda: TinyNet(classes=5), r"returns \(2, 5\) for 2 images of 2 classes; return logits \(2, 2\)"),
     "shape": (lambda: TinyNet(change=lambda x: x[:, 0]), r"returns \(2,\) for 2 images of 2 classes"),
@@ -191,6 +201,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "meta device": (lambda: TinyNet().to("meta"), "has tensors without values, on the meta device"),
     "no parameters": (lambda: nn.Flatten(), "has no trainable parameters; give a module with some"),
     "frozen": (lambda: TinyNet().requires_grad_(False), "has no trainable parameters"),
+    "state": (WithExtraState, r"has extra state \(get_extra_state\), which is not stored; keep it in buffers"),
     "lazy": (lambda: nn.Sequential(nn.LazyConv2d(2, 3)), "has lazy layers without shapes; run it on one batch"),
     "double": (lambda: TinyNet().double(), "fails on images .* in training mode .*must take float32 images"),
     "depends on values": (
