@@ -125,6 +125,14 @@ def test_images_in_colour() -> None:
         model.predict(IMAGES)
 
 
+@pytest.mark.parametrize("names", [("a", "A"), ("01", "1"), ("", "A")])
+def test_labels_that_cannot_be_names_of_classes_are_numbered(names: tuple[str, str]) -> None:
+    labels = np.array(names)[LABELS]
+    model = LightCNNClassifier(**TINY).fit(IMAGES, labels)
+    assert model.classes_.tolist() == sorted(names)
+    assert set(model.predict(IMAGES)) <= set(names)
+
+
 def test_a_grid_search_over_budgets() -> None:
     split = ShuffleSplit(1, test_size=20, random_state=0)
     grid = GridSearchCV(LightCNNClassifier(**TINY), {"budget": ["40kFLOPs", "60kFLOPs"]}, cv=split, refit=False)

@@ -50,6 +50,16 @@ def require_class_names(where: str, names: Iterable[str]) -> None:
             )
 
 
+def are_class_names(names: Iterable[str]) -> bool:
+    """Whether all of these can be names of classes beside each other."""
+    names = tuple(names)
+    try:
+        require_class_names("", names)
+    except DataError:
+        return False
+    return all(names)
+
+
 def with_one_spelling(names: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
     """The names, each in the shortest spelling of its name, and the names that have several spellings."""
     spellings: dict[str, set[str]] = {}

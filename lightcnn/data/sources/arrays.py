@@ -183,6 +183,10 @@ def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
 
 def _require_uint8(dtype: np.dtype[Any], alternative: str = "") -> None:
     """Raises: DataError for other types; the message ends with the `alternative` to converting them."""
+    if dtype.kind in "OUS":
+        raise DataError(
+            "data: images are texts or other objects, not arrays; give their pixels, or a path to the files"
+        )
     if dtype != np.uint8:
         raise DataError(
             f"data: images are {dtype}, not uint8; scale them to 0..255 and convert them to uint8{alternative}"
@@ -219,7 +223,7 @@ def _groups(groups: Any, count: int) -> NDArray[np.str_]:
     array = _array(groups, "groups", "one group per image, (N,)")
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
-    if _has_missing(groups, array):
+    if _has_missing(groups, array) or (array.dtype.kind in "OU" and (array == "").any()):
         raise DataError("data: groups are missing for some images; give every image of an unknown group its own")
     return np.array([str(group) for group in array])
 

@@ -145,6 +145,8 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, LABELS), with_last(np.nan), "groups are missing for some images; give every image"),
         ((IMAGES, LABELS), with_last(np.nan).tolist(), "groups are missing for some images"),
         ((IMAGES, LABELS), with_last(None), "groups are missing for some images"),
+        ((IMAGES, LABELS), with_last(""), "groups are missing for some images"),
+        ((IMAGES, LABELS), ["", *"ab" * 29, "c"], "groups are missing for some images"),
         ((IMAGES, LABELS), with_last(NeitherEqualNorUnequal()), "groups are missing for some images"),
         ((IMAGES, LABELS), np.array(["2020-01-01"] * 59 + ["NaT"], "datetime64[D]"), "groups are missing for some"),
         ((IMAGES, with_last(np.nan)), None, "labels are missing for some images; leave these images out"),
@@ -185,6 +187,11 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         (IMAGES, None, "ndarray is neither a path, nor arrays"),
         ([(image, 0, 1) for image in IMAGES], None, "list is neither a path, nor arrays"),
         (Pairs(MIXED, LABELS), None, "some images are grey and others have three channels"),
+        (
+            [("a.png", 1), ("b.png", 0)],
+            None,
+            "images are texts or other objects, not arrays; give their pixels, or a path",
+        ),
         (Pairs(IMAGES / 255, LABELS), None, "images are float64, not uint8; .*, such as ToTensor of torchvision"),
         (
             Pairs(torch.zeros(60, 3, 8, 8, dtype=torch.uint8), LABELS),
