@@ -112,6 +112,15 @@ def test_a_search_takes_whole_numbers_of_numpy(monkeypatch: pytest.MonkeyPatch) 
         lightcnn.search("1MFLOPs", trials=np.True_)  # type: ignore[arg-type]
 
 
+def test_a_search_takes_a_budget_and_a_space_that_are_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[SearchSettings] = []
+    run = SimpleNamespace(path=PACKAGE)
+    monkeypatch.setattr("lightcnn.searching.job.run", lambda given, **_: settings.append(given) or run)
+    space = lightcnn.SearchSpace.load("mobilenet")
+    lightcnn.search(lightcnn.Budget.parse("100MFLOPs,1Mparams"), space=space)
+    assert (settings[0].budget, settings[0].space, settings[0].choose_space) == ("100MFLOPs,1Mparams", space, False)
+
+
 def test_other_functions_and_copies_of_recipes_take_whole_numbers_of_numpy() -> None:
     size = tuple(np.array([3, 8, 8]))
     assert lightcnn.profile(torch.nn.Conv2d(3, 2, 3), size, threads=np.int64(1)).count.macs == 1944  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 
 from lightcnn import interrupt
+from lightcnn.budget import Budget
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.arrays import are_given, given
 from lightcnn.data.split import data_document
@@ -57,6 +58,7 @@ from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
 from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.shown_study import read_past
+from lightcnn.space import SearchSpace
 from lightcnn.tracking.names import require_trackers
 from lightcnn.tracking.trackers import Trackers
 
@@ -66,10 +68,10 @@ START_SHARE = 0.05
 
 @python_call
 def search(
-    budget: str | None = None,
+    budget: str | Budget | None = None,
     *,
     pareto: bool = False,
-    space: str = "auto",
+    space: str | Path | SearchSpace = "auto",
     data: Any = "digits",
     groups: Any = None,
     trials: int | None = None,
@@ -103,7 +105,8 @@ def search(
         pareto: Whether to search for a Pareto front over the range in `budget`, as in "0.2..4MFLOPs". `front` of the
             report has its networks, the folder `front` of the run their specs and weights; the run predicts with the
             one that is best on validation.
-        space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
+        space: A search space, the name of a shipped one, the path of a YAML file, or "auto": by budget and size of the
+            images.
         data: Name of a data set, folder of class folders, or path of a .csv, .tar or .npz file; or arrays (X, y): uint8
             images (N, H, W), (N, H, W, 1) or (N, H, W, 3) and labels (N,), integers or texts; or a PyTorch data set of
             (image, label), which is read once.
@@ -155,7 +158,7 @@ def search(
     trackers = Trackers(require_trackers(log), warnings.warn)
     with given(data, groups) as source, reported as view, trackers:
         values = {
-            "budget": budget, "pareto": pareto,
+            "budget": str(budget) if isinstance(budget, Budget) else budget, "pareto": pareto,
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
             "set": dict(set) if isinstance(set, Mapping) else set or {}, "trials": trials,
             "seconds": seconds_of(time), "epochs": epochs,

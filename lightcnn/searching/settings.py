@@ -179,7 +179,9 @@ def new_settings(options: Mapping[str, Any]) -> SearchSettings:
     reading = reading_of(options)
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     is_auto = "space" not in options
-    values |= {"space": SearchSpace.load(options.get("space", "micro")), "choose_space": is_auto, "reading": reading}
+    space = options.get("space", "micro")
+    space = space if isinstance(space, SearchSpace) else SearchSpace.load(space)
+    values |= {"space": space, "choose_space": is_auto, "reading": reading}
     if not options.keys() & {"trials", "seconds"}:
         values["seconds"] = DEFAULT_SECONDS
     return make_settings({"data": "digits"} | values)
@@ -221,7 +223,7 @@ def _require_same(option: str, value: Any, stored: SearchSettings, name: str, ot
     elif option == "space" and value == "auto":
         same, before = stored.choose_space, before.name
     elif option == "space":
-        given = SearchSpace.load(value)
+        given = value if isinstance(value, SearchSpace) else SearchSpace.load(value)
         same = before == (given.with_input(stored.input) if stored.input else given)
         before = before.name
     else:
