@@ -131,7 +131,7 @@ class Resource:
         return math.inf if None in counts else max(counts)
 
     def lower_count(self, cost: Cost) -> float:
-        """The number that the lower limit is on: an integer, or infinity if it is not known."""
+        """The number that the lower limit is on: an integer, or infinity if it is not known, which meets any limit."""
         count: int | None = getattr(cost, self.lower)
         return math.inf if count is None else count
 

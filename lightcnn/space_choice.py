@@ -63,8 +63,8 @@ def choose_space(budget: Budget, images: tuple[int, int, int], input: int | None
         return SpaceChoice("micro", f"{why}, {small}", is_above)
     if (
         counted is not None
-        and (lack := _lack_of("mobilenet", counted, images))
-        and not _lack_of("micro", counted, images)
+        and (lack := _lack_of("mobilenet", counted, images, input))
+        and not _lack_of("micro", counted, images, input)
     ):
         return SpaceChoice("micro", lack, is_above)
     return SpaceChoice("mobilenet", f"{why}, and {what} have {SMALLEST_MOBILENET} pixels or more")
@@ -109,9 +109,10 @@ def _excess_of_mobilenet(counted: Budget, images: tuple[int, int, int]) -> str:
     return ""
 
 
-def _lack_of(name: str, counted: Budget, images: tuple[int, int, int]) -> str:
-    """Which lower limit the largest network of a space for these images does not reach; empty if it reaches all."""
-    space = SearchSpace.load(name).for_data(*images)
+def _lack_of(name: str, counted: Budget, images: tuple[int, int, int], input: int | None) -> str:
+    """Which lower limit the largest network of a space does not reach for these images; empty if it reaches all."""
+    space = SearchSpace.load(name) if input is None else SearchSpace.load(name).with_input(input)
+    space = space.for_data(*images)
     for limit in counted.limits:
         if limit.lower is None:
             continue

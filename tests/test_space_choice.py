@@ -91,6 +91,8 @@ def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
         ("31MFLOPs", 28, 64, "mobilenet", False),
         ("31MFLOPs", 224, 48, "micro", True),
         ("31MFLOPs,5kparams", 224, 64, "micro", False),
+        ("600..700MFLOPs", 224, 64, "micro", True),
+        ("300..350MFLOPs", 224, 64, "mobilenet", False),
         ("31MFLOPs,5kparams", 224, 96, "mobilenet", False),
     ],
 )

@@ -271,17 +271,6 @@ class BudgetedSpace:
             for limit in self.budget.limits
         )
 
-    def _require_lower(self, limit: Limit) -> None:
-        """Raises: BudgetError if the largest network is below the lower limit, if any."""
-        if limit.lower is None:
-            return
-        reached = limit.resource.lower_count(self.cost_of(self._largest_by(limit.resource.largest_count)))
-        if reached < limit.lower:
-            raise BudgetError(
-                f"budget {self.budget}: the largest network of the space {self.name} has {reached} "
-                f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
-            )
-
     def _require(self) -> None:
         """Raises: BudgetError if the smallest network breaks the budget, or the largest is below a lower limit."""
         for limit in self.budget.limits:
@@ -299,10 +288,20 @@ class BudgetedSpace:
                     f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )
-            self._require_lower(limit)
+            require_reached(self.space, self.budget, limit, self.cost_of(self._largest_by(most)))
         joint = self.cost_of(self._smallest_by(self.budget.used_share))
         if self.budget.used_share(joint) > 1:
             raise BudgetError(
                 f"budget {self.budget}: no network in the space {self.name} meets all limits at once; "
                 f"the closest costs {joint}; raise the limit that it breaks"
             )
+
+
+def require_reached(space: SearchSpace, budget: Budget, limit: Limit, largest: Cost) -> None:
+    """Raises: BudgetError if the `largest` network of a space is below the lower limit of a budget, if any."""
+    reached = limit.resource.lower_count(largest)
+    if limit.lower is not None and reached < limit.lower:
+        raise BudgetError(
+            f"budget {budget}: the largest network of the space {space.name or 'given'} has {reached} "
+            f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
+        )

@@ -410,6 +410,8 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "100MFLOPs,100params", "--data", "none.npz"], "the smallest network of the space micro needs"),
         (["--budget", "11..12GFLOPs", "--data", "none.npz"], "the largest network of the space mobilenet has"),
         (["--budget", "5..6GFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
+        (["--budget", "11..11.5Mparams", "--data", "none.npz"], "data none.npz: no such file"),
+        (["--budget", "20..21Mparams", "--data", "none.npz"], "the largest network of the space mobilenet has"),
         (["--budget", "1MFLOPs", "--data", "nowhere"], "data 'nowhere': no such folder"),
         (["--budget", "1MFLOPs", "--data", "digit"], "did you mean 'digits'"),
         (["--budget", "1MFLOPs", "--data", "none.npz"], "data none.npz: no such file"),

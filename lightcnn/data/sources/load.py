@@ -74,16 +74,20 @@ def _load(source: str, reading: Reading, progress: Progress) -> Dataset:
     )
 
 
+UNREAD = (1, 2, 1 << 30)
+"""The least channels and classes of images that are not read, and a size that counts as unlimited."""
+
+
 def describe(source: str) -> tuple[int, int, int]:
     """Channels, classes and image size of a source without reading it: exact for built-in data, else the minimum.
 
-    The size of unread images counts as unlimited. Raises: DataError for unknown options of a named data set.
+    Of images that are not read it is `UNREAD`. Raises: DataError for unknown options of a named data set.
     """
     name = _named(source)
     if name == "synthetic-lesions":
         options = options_of(source)
         return 3, options.classes, options.size
-    return OUTLINES.get(name, (1, 2, 1 << 30))
+    return OUTLINES.get(name, UNREAD)
 
 
 def _named(source: str) -> str:

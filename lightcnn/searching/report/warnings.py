@@ -15,7 +15,7 @@ from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import SpaceChoice
 
 SEE_BALANCED = "Look at balanced_accuracy as well; --metric balanced_accuracy compares networks by it."
-"""What to do if accuracy favours a class; searches by that metric were no better by it (`measurements.md`)."""
+"""What to do if accuracy favours a class."""
 
 
 def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) -> list[ReportWarning]:
