@@ -2,6 +2,7 @@
 
     python tests/benchmarks/latency.py --space micro --budget 1ms
     python tests/benchmarks/latency.py --space mobilenet --budget 5ms --searches 20
+    python tests/benchmarks/latency.py --space micro --budget 1ms,0.5ms-onnx
     python tests/benchmarks/latency.py --space micro --fits
     python tests/benchmarks/latency.py --space micro --repeats 6
 
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -32,8 +34,9 @@ from random import Random
 import numpy as np
 
 from lightcnn import Budget, NetworkSpec, SearchSpace, document
+from lightcnn.budget import Limit
 from lightcnn.cost import cost
-from lightcnn.latency_model import RUNTIME_OF, latency_features
+from lightcnn.latency_model import RUNTIME_OF, LatencyModel, latency_features
 from lightcnn.measurement.latency import describe_machine, measure_rounds, torch_threads
 from lightcnn.measurement.latency_fit import (
     MAX_ROUNDS,
@@ -46,7 +49,7 @@ from lightcnn.measurement.latency_fit import (
 )
 from lightcnn.program import program
 from lightcnn.progress import no_progress
-from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.latency.models import measure_models
 
 FIT_NETWORKS, FIT_SHARES, FIT_DRAWS = 40, (0.4, 0.8, 1.3), 20
@@ -58,22 +61,28 @@ AGAIN_SECONDS = 5.0
 def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: float | None) -> None:
     """Prints the errors over `count` networks that are fitted to the budget."""
     start = time.monotonic()
-    (model,) = measure_models(space, budget, 0, no_progress, time_limit).models
+    models = measure_models(space, budget, 0, no_progress, time_limit).models
     seconds = time.monotonic() - start
-    bounded, random = BudgetedSpace(space, budget, latencies=(model,)), Random(1)
+    bounded, random = BudgetedSpace(space, budget, latencies=models), Random(1)
     candidates = [bounded.candidate(bounded.draw(random), random) for _ in range(count)]
+    print(f"{space.name}, {budget}, {count} networks; {models[0].networks} were timed in {seconds:.1f} s")
+    for model, limit in zip(models, budget.limits, strict=True):
+        print_errors(candidates, model, limit)
+
+
+def print_errors(candidates: Sequence[Candidate], model: LatencyModel, limit: Limit) -> None:
+    """Times the networks in the runtime of a model, and prints the errors of what it predicts for them."""
     measured = np.array(time_networks([each.spec for each in candidates], model.runtime))
     predicted = np.array([getattr(each.cost, model.resource) / (1 + model.error) for each in candidates])
     macs = np.log([cost(each.spec).macs for each in candidates])
     line = np.exp(np.polyval(np.polyfit(macs, np.log(measured), 1), macs))  # fitted to the networks that it is tried on
-    print(f"{space.name}, {budget}, {model.runtime}, {count} networks")
-    print(f"stated error {model.error:.1%} from {model.networks} networks, timed in {seconds:.1f} s")
+    print(f"{model.runtime}: stated error {model.error:.1%}")
     print("| prediction | median error | error of 9 in 10 | largest |\n|---|---|---|---|")
     for name, values in (("model", predicted), ("line through multiply-adds, fitted to these", line)):
         errors = np.abs(values / measured - 1)
         print(f"| {name} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%} | {errors.max():.1%} |")
-    within, use = int((measured <= budget.limits[0].upper).sum()), np.median(measured) / budget.limits[0].upper
-    print(f"{within} of {count} are within the limit; median use {use:.1%}")
+    within, use = int((measured <= limit.upper).sum()), np.median(measured) / limit.upper
+    print(f"{within} of {len(measured)} are within the limit; median use {use:.1%}")
 
 
 def fits(space: SearchSpace, budget: Budget) -> None:
