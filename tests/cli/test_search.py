@@ -413,6 +413,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "11..11.5Mparams", "--data", "none.npz"], "data none.npz: no such file"),
         (["--budget", "20..21Mparams", "--data", "none.npz"], "the largest network of the space mobilenet has"),
         (["--budget", "1MFLOPs", "--data", "nowhere"], "data 'nowhere': no such folder"),
+        (["--budget", "1MFLOPs", "--positive", "3"], "does not have two classes"),
         (["--budget", "1MFLOPs", "--data", "digit"], "did you mean 'digits'"),
         (["--budget", "1MFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
         (["--budget", "1MFLOPs", "--space", "mikro"], "did you mean 'micro'"),
