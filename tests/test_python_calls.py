@@ -17,7 +17,7 @@ import torch
 import lightcnn
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.python_calls import COMMAND, in_python, python_call
-from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.settings import SearchSettings, changed_settings
 
 pytestmark = pytest.mark.usefixtures("undrawn_charts")
 
@@ -119,6 +119,9 @@ def test_a_search_takes_a_budget_and_a_space_that_are_objects(monkeypatch: pytes
     space = lightcnn.SearchSpace.load("mobilenet")
     lightcnn.search(lightcnn.Budget.parse("100MFLOPs,1Mparams"), space=space)
     assert (settings[0].budget, settings[0].space, settings[0].choose_space) == ("100MFLOPs,1Mparams", space, False)
+    expected = "^run was started with space 'mobilenet', not 'micro'; omit --space, or choose another$"
+    with pytest.raises(InputError, match=expected):
+        changed_settings(settings[0], {"space": lightcnn.SearchSpace.load("micro")}, (), "run", "choose another")
 
 
 def test_other_functions_and_copies_of_recipes_take_whole_numbers_of_numpy() -> None:

@@ -225,7 +225,7 @@ def _require_same(option: str, value: Any, stored: SearchSettings, name: str, ot
     elif option == "space":
         given = value if isinstance(value, SearchSpace) else SearchSpace.load(value)
         same = before == (given.with_input(stored.input) if stored.input else given)
-        before = before.name
+        before, value = before.name, value if isinstance(value, str) else given.name
     else:
         same = value == before
     if not same:
