@@ -31,6 +31,9 @@ MIN_FIRST, MIN_NEAR = 3, 6
 """Networks from the smallest on, and networks near the limit, that are timed however long it takes."""
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
+FIRST_SHARE = 0.5
+"""Share of the seconds that timing should take after which no larger ones of the first networks are tried: each has to
+be exported for ONNX Runtime, and others near the limit follow, by the rates that are known then."""
 LARGEST_ERROR = 1.0
 """With a larger error, more networks are timed, and all of them again: other programs were running, or one of the
 networks has an operator that no other has."""
@@ -56,7 +59,8 @@ def fitted_models(
     for network in islice(_growing(space, smallest, random), NETWORKS // 2):
         progress("timing networks", len(timed.networks), NETWORKS)
         timed.add(network)
-        if len(timed.networks) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
+        late = time.monotonic() - start > FIRST_SHARE * seconds
+        if len(timed.networks) >= MIN_FIRST and (late or timed.is_over(HIGHEST_SHARE)):
             break
     # a Pareto front begins at the lower limit
     lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in limits))
