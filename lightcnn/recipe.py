@@ -239,7 +239,11 @@ class Distillation(Frozen):
     """Training on the class probabilities of a trained network as well (arXiv:1503.02531)."""
 
     teacher: Annotated[
-        str, Field(min_length=1, description="run of a network with the same classes, or its predictions in a file")
+        str,
+        Field(
+            min_length=1,
+            description="run of a network with the same classes, or its predictions in a file, also beside the recipe",
+        ),
     ]
     alpha: Annotated[float, Field(gt=0, le=1, description="weight of the teacher in the loss")] = 0.5
     temperature: Annotated[float, Field(gt=0, le=100, description="divisor of the logits of both networks")] = 4.0

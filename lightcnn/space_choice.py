@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lightcnn.budget import MACS, Budget, Cost
 from lightcnn.device_cost import device_cost
+from lightcnn.lower_limits import find_lack
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.space import SearchSpace
 
@@ -112,13 +113,5 @@ def _excess_of_mobilenet(counted: Budget, images: tuple[int, int, int]) -> str:
 def _lack_of(name: str, counted: Budget, images: tuple[int, int, int], input: int | None) -> str:
     """Which lower limit the largest network of a space does not reach for these images; empty if it reaches all."""
     space = SearchSpace.load(name) if input is None else SearchSpace.load(name).with_input(input)
-    space = space.for_data(*images)
-    for limit in counted.limits:
-        if limit.lower is None:
-            continue
-        count_of = limit.resource.lower_count
-        count = count_of(device_cost(space.spec(space.largest(count_of, device_cost))))
-        if count < limit.lower:
-            has = f"the largest network of {name} has {count} {limit.resource.label}"
-            return f"{has}, below the lower limit of {limit.lower}"
-    return ""
+    lack = find_lack(space.for_data(*images), counted)
+    return f"the largest network of {name} {lack}" if lack else ""

@@ -25,8 +25,8 @@ LEVELS = (
     ("cost", "program", "baseline_spec", "blocks", "stage_space", "start_shapes"),
     ("space", "recipe", "network", "memory_plan", "latency_model", "network_stages", "own_module"),
     ("data", "recipe_defaults", "device_cost", "python_calls"),
-    ("pretrained", "run_data", "space_choice"),
-    ("baselines",),
+    ("pretrained", "run_data", "lower_limits"),
+    ("baselines", "space_choice"),
     ("counting", "engine", "inference", "weights", "predictor"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
     ("measurement", "run", "exported_model", "foreign_model", "run_list", "timm_registry", "teacher", "upstream_runs"),
@@ -54,7 +54,8 @@ TORCH_FREE = (
     "output.report", "output.warnings",
     "output.terminal", "output.console",
     "tracking.names", "tracking.tracker*", "tracking.journal", "tracking.background", "tracking.values",
-    "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
+    "lower_limits", "searching.budgeted_space", "training.recipe_argument",
+    "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor another heavy package."""
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from lightcnn.budget import Budget
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.settings import SearchSettings
-    from lightcnn.space import SearchSpace
 
 MAX_TRIALS_BYTES = 50_000_000
 """Largest trials.csv that is read."""
@@ -371,6 +370,7 @@ def _require_space(name: str, budget: Budget, images: tuple[int, int, int], opti
     from lightcnn.budget import Budget
     from lightcnn.data.dataset import MAX_CLASSES
     from lightcnn.data.sources.load import UNREAD
+    from lightcnn.lower_limits import require_reached
     from lightcnn.searching.budgeted_space import BudgetedSpace
     from lightcnn.searching.deployment.requirements import require_deployable
     from lightcnn.space import SearchSpace
@@ -383,19 +383,9 @@ def _require_space(name: str, budget: Budget, images: tuple[int, int, int], opti
         return
     pareto = "pareto" in options and not budget.latencies
     if images == UNREAD and not pareto:
-        _require_reached(space.for_data(3, MAX_CLASSES, images[2]), counted)
+        require_reached(space.for_data(3, MAX_CLASSES, images[2]), counted)
         counted = Budget(tuple(replace(limit, lower=None) for limit in counted.limits))
     require_deployable(BudgetedSpace(space.for_data(*images), counted, pareto=pareto), options.get("deploy"))
-
-
-def _require_reached(space: SearchSpace, budget: Budget) -> None:
-    """Raises: BudgetError if a lower limit is not reached by the largest network, of images with the most classes."""
-    from lightcnn.device_cost import device_cost
-    from lightcnn.searching.budgeted_space import require_reached
-
-    for limit in budget.limits:
-        largest = space.largest(limit.resource.largest_count, device_cost)
-        require_reached(space, budget, limit, device_cost(space.spec(largest)))
 
 
 def _run(

@@ -17,12 +17,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lightcnn.budget import LATENCY_RESOURCES, Budget, Cost, Limit
+from lightcnn.budget import LATENCY_RESOURCES, Budget, Cost
 from lightcnn.cost import cost, layer_extremes
 from lightcnn.cost_range import cost_bands, cost_range
 from lightcnn.device_cost import MAX_DIMENSION, device_cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import LatencyModel, latency_features, with_latencies
+from lightcnn.lower_limits import require_reached
 from lightcnn.program import program
 from lightcnn.searching.widths.solver import WidthSolver
 from lightcnn.space import Gene, SearchSpace, Shape
@@ -288,20 +289,10 @@ class BudgetedSpace:
                     f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )
-            require_reached(self.space, self.budget, limit, self.cost_of(self._largest_by(most)))
+        require_reached(self.space, self.budget, self.measure)
         joint = self.cost_of(self._smallest_by(self.budget.used_share))
         if self.budget.used_share(joint) > 1:
             raise BudgetError(
                 f"budget {self.budget}: no network in the space {self.name} meets all limits at once; "
                 f"the closest costs {joint}; raise the limit that it breaks"
             )
-
-
-def require_reached(space: SearchSpace, budget: Budget, limit: Limit, largest: Cost) -> None:
-    """Raises: BudgetError if the `largest` network of a space is below the lower limit of a budget, if any."""
-    reached = limit.resource.lower_count(largest)
-    if limit.lower is not None and reached < limit.lower:
-        raise BudgetError(
-            f"budget {budget}: the largest network of the space {space.name or 'given'} has {reached} "
-            f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
-        )

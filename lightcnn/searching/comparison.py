@@ -66,8 +66,10 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left:
         "finalists": len(result.finalists),
         "final_images": plan.images_at(best.step),
         "cut_short": longest < CUT_SHORT * planned,
+        "is_longest": longest >= plan.images_at(plan.steps(plan.longest_images(settings.epochs))),
         "unused_seconds": None if left is None else round(max(0.0, left)),
         "second_seeds": [finalist.outcome.number for finalist, _ in result.second],
+        "second_taught": any(progress.taught for _, progress in result.second),
         "candidates": [
             {
                 "trial": weights.finalist.outcome.number,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from lightcnn.engine.loop import limited_threads
 from lightcnn.errors import NoNetworkError
+from lightcnn.searching.ensemble import ENSEMBLE_FILE, best_members, mean_predictions, read_ensemble
 from lightcnn.searching.preparation import SessionParts
-from lightcnn.searching.trainings.choice import Weights, all_weights, contenders
+from lightcnn.searching.trainings.choice import Weights, all_weights, choose, contenders
 from lightcnn.searching.trainings.evaluator import utility
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
 from lightcnn.searching.trials.clock import SearchClock
@@ -62,11 +64,13 @@ class FinalPhase:
         return parts.plan.spare_seconds(limit, parts.settings.epochs, present)
 
     def run(self) -> TrainedFinals:
-        """Trains the finalists, then a second seed of the best within noise, then others for which there is time.
+        """Trains the finalists, then a second seed of the best, then others for which there is time.
 
         Raises: NoNetworkError with all reasons if no trial succeeded, or if no network predicts finite numbers.
         """
         parts = self._parts
+        if (parts.folder / ENSEMBLE_FILE).is_file():  # of an earlier session
+            self._teach()
         finalists = self._finalists()
         parts.executor.release()
         progress = self.trainings.run(finalists)
@@ -80,17 +84,42 @@ class FinalPhase:
         return trained
 
     def _train_second(self, trained: TrainedFinals) -> None:
-        """Trains the best networks, if they are within noise, with a second seed, as far as there is time for all."""
-        second = [
-            self._second(finalist.outcome)
-            for finalist in contenders(trained.weights, self._parts.judge)
-            if self._parts.plan.bands == 1  # of a front, the time is for networks of other costs
-        ]
+        """Trains the best networks with a second seed, as far as there is time for all; they learn from the first."""
+        parts = self._parts
+        if parts.plan.bands > 1:  # of a front, the time is for networks of other costs
+            return
+        second = [self._second(finalist.outcome) for finalist in self._best(trained)]
         trainings = self._trainings()
         if second and trainings.have_time(second, trained.steps):
+            if parts.values.second is not None:
+                self._write_ensemble(trained.weights)
             progress = trainings.run(second)
             trained.weights += self._weights(second, progress)
             trained.second += zip(second, progress, strict=True)
+
+    def _best(self, trained: TrainedFinals) -> list[Finalist]:
+        """The networks that are the best within noise, if there are several; of a search with a time limit, or the
+        best ones, one a worker, that would have nothing else to do."""
+        near = contenders(trained.weights, self._parts.judge)
+        if near or self._clock.left() is None:
+            return near
+        ranked = choose(trained.weights, self._parts.judge).networks
+        return [weights.finalist for weights in ranked[: self.trainings.workers]]
+
+    def _write_ensemble(self, weights: Sequence[Weights]) -> None:
+        """Lets second trainings learn from the best of these weights, or from those of an earlier session."""
+        parts, pipeline = self._parts, self._parts.data.pipeline
+        if not (parts.folder / ENSEMBLE_FILE).is_file():
+            members = best_members(choose(weights, parts.judge).networks, pipeline)
+            with limited_threads(1 if self._clock.left() is None else None):  # without a clock, as on any machine
+                predictions = mean_predictions(members, pipeline, parts.folder)
+            parts.folder.write_bytes(ENSEMBLE_FILE, predictions.content())
+        self._teach()
+
+    def _teach(self) -> None:
+        """Lets second trainings learn from the predictions in the run folder."""
+        parts = self._parts
+        parts.data.teach(read_ensemble(parts.folder, parts.data.pipeline), parts.folder)
 
     def _train_further(self, trained: TrainedFinals) -> bool:
         """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""

@@ -148,7 +148,8 @@ class SearchView(LiveView, SearchProgress):
         self.stepped(number, progress.step)
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
-            how = "again with a second seed" if finalist.second else "to the end"
+            taught = ", and learns from the first trainings" if progress.taught else ""
+            how = f"again with a second seed{taught}" if finalist.second else "to the end"
             self.line(f"trial {number} is trained {how}: {human(self._plan.images_at(end))} images")
         elif not self.is_live and progress.parts[-1].averaged is not None:
             part = progress.parts[-1]

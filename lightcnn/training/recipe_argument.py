@@ -79,7 +79,7 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
     text = document.read_text(file)
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
-        recipe = _read_changed(Recipe, text, str(file), changes)
+        recipe = _with_teacher_beside(_read_changed(Recipe, text, str(file), changes), file, changes)
         follows = _follows(changes) if _has_default_batch(recipe, file) else _follows(changes, without="batch")
         if _data_change(changes) is None:
             follows = tuple(name for name in follows if name == "batch" and not _is_of_run(file))
@@ -126,6 +126,16 @@ def _bare_draft(network: dict[str, Any], name: str, file: str, changes: Sequence
     _insert_baseline(bare, changes)
     recipe = overrides.validate(Recipe, bare, file, changes)
     return RecipeDraft(recipe, bare=True, changes=tuple(changes), follows=_follows(changes))
+
+
+def _with_teacher_beside(recipe: Recipe, file: Path, changes: Sequence[Override]) -> Recipe:
+    """The recipe with the path of a teacher's predictions that are beside its file, unless a change sets them."""
+    if recipe.distill is None or any(change.path[0] == "distill" for change in changes):
+        return recipe
+    beside = file.parent / recipe.distill.teacher
+    if not beside.is_file():
+        return recipe
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(beside)})})
 
 
 def _data_change(changes: Sequence[Override]) -> Any:

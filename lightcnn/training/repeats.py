@@ -211,5 +211,5 @@ def _require_no_teacher(draft: RecipeDraft, repeats: Repeats) -> None:
     if repeats.folds and draft.recipe.distill:
         raise InputError(
             f"--folds: distill.teacher {draft.recipe.distill.teacher} was trained on images of the test sets of these "
-            "folds; leave --folds or distill out"
+            "folds; leave --folds out, or train without it by --set distill=null"
         )

@@ -3,11 +3,13 @@
     python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 384000
     python tests/benchmarks/taught_seeds.py synthetic-lesions:classes=6,size=64,count=3000 300kFLOPs 160000
     python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 768000 --halves
+    python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 384000 --teachers 1
 
 The first network of `micro` for the budget is trained for so many images with two seeds, as a search trains it. Then it
 is trained with two other seeds, once without a teacher and once with the mean of what those two predict for the
-training images. With `--halves`, those that have a teacher, and their teachers, are trained half as long: a search with
-two workers would take as long for them as for two trainings without a teacher.
+training images, or with what the first one predicts (`--teachers 1`). With `--halves`, those that have a teacher, and
+their teachers, are trained half as long: a search with two workers would take as long for them as for two trainings
+without a teacher.
 
 All are judged on the validation images; nothing is chosen by them. The table has the accuracy and the log loss of each,
 and the difference of accuracies with the same seed, with its standard error over images.
@@ -94,6 +96,7 @@ def main() -> None:
     parser.add_argument("budget")
     parser.add_argument("images", type=int)
     parser.add_argument("--halves", action="store_true")
+    parser.add_argument("--teachers", type=int, choices=(1, 2), default=2)
     parser.add_argument("--alpha", type=float, default=0.5)
     parser.add_argument("--temperature", type=float, default=4.0)
     arguments = parser.parse_args()
@@ -103,8 +106,8 @@ def main() -> None:
     with ProcessPoolExecutor(2) as pool:
         teachers = [pool.submit(train, together, seed, None, distillation) for seed in TEACHERS]
         plain = [pool.submit(train, alone, seed, None, distillation) for seed in STUDENTS]
-        first, second = (teacher.result().predicted for teacher in teachers)
-        taught_by = ((first + second) / 2).astype(np.float32)
+        predicted = [teacher.result().predicted for teacher in teachers[: arguments.teachers]]
+        taught_by = np.mean(predicted, axis=0, dtype=np.float64).astype(np.float32)
         taught = [pool.submit(train, together, seed, taught_by, distillation) for seed in STUDENTS]
         header("training", "seed", "images", "accuracy", "log loss", "less without a teacher")
         for name, setup, seeds, jobs in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     compared, best = report["comparison"], report["best"]["trial"]
     lines = effort_lines(report)
     if again := compared.get("second_seeds"):
-        trials = ", ".join(map(str, again[:-1])) + f" and {again[-1]}"
-        lines.append(f"trials {trials} were the best within noise, so each was also trained with a second seed")
+        lines.append(_second_seeds_line(again, compared.get("second_taught", False)))
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
     lines += _slow_lines(report)
@@ -151,13 +150,21 @@ def _about(seconds: float) -> str:
     return f"about {max(1, round(seconds))} seconds"
 
 
+def _second_seeds_line(trials: Sequence[int], taught: bool) -> str:
+    """Which networks were trained with a second seed, and how."""
+    listed = f"trial {trials[0]} was"
+    if len(trials) > 1:
+        listed = f"trials {', '.join(map(str, trials[:-1]))} and {trials[-1]} were each"
+    how = ", and learned from what the first trainings predict for the training images" if taught else ""
+    return f"{listed} also trained with a second seed{how}"
+
+
 def _why_unused(compared: Mapping[str, Any]) -> str:
     """Why a search with a time limit did not use all of it."""
     if compared["networks"] == 1:
+        is_longest = compared.get("is_longest", not compared["cut_short"])  # earlier reports have no such entry
         return (
-            "no further part of its training fitted"
-            if compared["cut_short"]
-            else "its network was trained to its longest length"
+            "its network was trained to its longest length" if is_longest else "no further part of its training fitted"
         )
     if compared["finalists"] == compared["networks"]:
         return "all of its networks were trained to the end"

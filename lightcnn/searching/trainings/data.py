@@ -49,6 +49,7 @@ class PipelineData:
         """`teacher`: what a teacher predicts for the training images, if there is one."""
         self.pipeline = pipeline
         self.teacher = teacher
+        self._lessons = None if teacher is None else teacher.probabilities
         self.device = pipeline.device
         self.train = pipeline.split.train
         self.validation = subset(pipeline.dataset, pipeline.split.val, VALIDATION_IMAGES, seed)
@@ -72,8 +73,13 @@ class PipelineData:
 
     def taught(self) -> Tensor:
         """The teacher's class probabilities (N, classes) of the training images, float32 on the device."""
-        assert self.teacher is not None, "a job names a teacher only if the search has one"
-        return torch.from_numpy(self.teacher.probabilities).to(self.device)
+        assert self._lessons is not None, "a job names a teacher only if the search has one"
+        return torch.from_numpy(self._lessons).to(self.device)
+
+    def teach(self, predictions: TeacherPredictions, folder: RunFolder) -> None:
+        """Makes these the predictions from which jobs learn from now on, in this process and in others."""
+        self._lessons = predictions.probabilities
+        _write_array(folder, TEACHER, self._lessons)
 
     def write_arrays(self, folder: RunFolder) -> None:
         """Writes the labels, indices and the teacher's predictions for `SharedData` into trainings/."""
@@ -82,12 +88,17 @@ class PipelineData:
             "train": self.train,
             "validation": self.validation,
         }
-        if self.teacher is not None:
-            arrays[TEACHER] = self.teacher.probabilities
+        if self._lessons is not None:
+            arrays[TEACHER] = self._lessons
         for name, array in arrays.items():
-            content = io.BytesIO()
-            np.save(content, array)
-            folder.write_bytes(f"trainings/{name}.npy", content.getvalue())
+            _write_array(folder, name, array)
+
+
+def _write_array(folder: RunFolder, name: str, array: NDArray[Any]) -> None:
+    """Writes an array for `SharedData`."""
+    content = io.BytesIO()
+    np.save(content, array)
+    folder.write_bytes(f"trainings/{name}.npy", content.getvalue())
 
 
 class SharedData:

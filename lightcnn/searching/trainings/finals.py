@@ -33,9 +33,10 @@ LONGER = 1.05
 class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
-    `first_step` is the step of the last rung, 0 without its state and with a `second` seed; `decay_steps` are those of
-    the last part. `finished` is the training as it was at the ends that it reached before it was continued or repeated,
-    the last one first; `ends` is their number, with those whose states are missing.
+    `first_step` is the step of the last rung, 0 without its state and with a `second` seed. Such a training is `taught`
+    if it also learns from the first ones. `decay_steps` are those of the last part. `finished` is the training as it
+    was at the ends that it reached before it was continued or repeated, the last one first; `ends` is their number,
+    with those whose states are missing.
     """
 
     trial: Count
@@ -43,6 +44,7 @@ class FinalProgress(Frozen):
     images: Count
     first_step: Count
     second: bool = False
+    taught: bool = False
     parts: tuple[TrainingResult, ...] = ()
     decay_steps: Count = 0
     end: TrainingResult | None = None
@@ -289,8 +291,9 @@ class FinalTrainings:
         has_state = images and (self._folder / state_file(outcome.number, images)).is_file()
         first = self._plan.steps(images) if has_state else 0
         fresh = FinalProgress(
-            trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second
-        )
+            trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second,
+            taught=finalist.second and self._values.second is not None,
+        )  # fmt: skip
         earlier = read_json(self._folder, progress_file(outcome.number, second=finalist.second), FinalProgress)
         if earlier is None or earlier.seed != fresh.seed:
             return fresh
@@ -320,7 +323,7 @@ class FinalTrainings:
             seed=progress.seed,
             training=self._values.training if stable else self.training(progress, end - progress.step),
             augment=self._values.augment,
-            distill=self._values.distill,
+            distill=self._values.second if progress.taught else self._values.distill,
             until=until,
             source=source if progress.parts or progress.first_step else "",
             target=final_file(progress.trial, f"stable-{until}.safetensors", second=progress.second)

@@ -194,7 +194,7 @@ def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_
         (None, "200us", 1, 30),
         (600.0, "200us", 1, 30),
         (40.0, "200us", 1, 25),
-        (1.0, "200us", 1, 13),
+        (1.0, "200us", 1, 9),
         (60.0, "1000ms", 1, 30),
         (60.0, "1000ms", 500, 18),
     ],
@@ -222,7 +222,7 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
     images = SearchSpace.load(space).for_data(1, 2, 8)
     (model,) = models.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
     assert len(rough) == model.networks
-    assert model.networks == networks  # 7 of growing size are needed for 0.2 ms, and the space has 12
+    assert model.networks == networks  # 7 of growing size are needed for 0.2 ms; with little time, there are 3
     if networks == 25:
         assert time_limit is not None and now[0] <= time_limit / 4
 

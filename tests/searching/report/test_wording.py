@@ -149,12 +149,19 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
 
 def test_second_seeds_and_unused_time_are_explained() -> None:
     again = comparison_lines(report(second_seeds=[0, 3], unused_seconds=13) | {"seconds": 107.0})
-    assert again[1] == "trials 0 and 3 were the best within noise, so each was also trained with a second seed"
+    assert again[1] == "trials 0 and 3 were each also trained with a second seed"
+    taught = comparison_lines(report(second_seeds=[4], second_taught=True))
+    assert taught[1] == (
+        "trial 4 was also trained with a second seed, and learned from what the first trainings predict for the "
+        "training images"
+    )
     assert again[-1] == "the search ended 0:13 before its time: no other training fitted"
     all_trained = comparison_lines(report(networks=4, finalists=4, unused_seconds=50) | {"seconds": 70.0})
     assert all_trained[-1] == "the search ended 0:50 before its time: all of its networks were trained to the end"
     unused = comparison_lines(report(networks=1, unused_seconds=47) | {"seconds": 73.0})
     assert unused[-1] == "the search ended 0:47 before its time: its network was trained to its longest length"
+    stopped = comparison_lines(report(networks=1, unused_seconds=3, is_longest=False) | {"seconds": 10.0})
+    assert stopped[-1] == "the search ended 0:03 before its time: no further part of its training fitted"
     cut = comparison_lines(report(networks=1, unused_seconds=4, cut_short=True) | {"seconds": 10.0})
     assert cut[-1] == "the search ended 0:04 before its time: no further part of its training fitted"
     nearly = comparison_lines(report(unused_seconds=9) | {"seconds": 111.0})
