@@ -24,7 +24,7 @@ UNUSED_SHARE = 0.1
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
-    final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
+    final, rungs, count = plan["final"], plan["rungs"], min(plan["finalists"], plan["networks"])
     known = plan.get("compared_before", 0)
     epochs = "1 epoch" if final["epochs"] == 1 else f"{final['epochs']:g} epochs"
     length = f"{human(final['images'])} images ({epochs}, {final['steps']:,} steps)"
