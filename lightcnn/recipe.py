@@ -384,8 +384,16 @@ class Recipe(Frozen):
             >>> lightcnn.Recipe.load("quick").data
             'digits'
         """
-        return document.load(cls, document.find("recipes", str(name)))
+        file = document.find("recipes", str(name))
+        return with_teacher_beside(document.load(cls, file), file)
 
     def save(self, path: str | Path) -> None:
         """Writes the recipe with all its values, including defaults."""
         Path(path).write_text(document.dump(self, exclude_defaults=False), encoding="utf-8")
+
+
+def with_teacher_beside(recipe: Recipe, file: Path) -> Recipe:
+    """The recipe of a file, with the folder of the predictions of its teacher if they are beside the file."""
+    if recipe.distill is None or not (beside := file.parent / recipe.distill.teacher).is_file():
+        return recipe
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(beside)})})

@@ -17,7 +17,7 @@ from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.warnings import ReportWarning, WarningCode
 from lightcnn.overrides import Override
-from lightcnn.recipe import PRESETS, RECIPE_FILE, Recipe
+from lightcnn.recipe import PRESETS, RECIPE_FILE, Recipe, with_teacher_beside
 from lightcnn.recipe_defaults import default_augment, default_epochs, default_training, fitted_batch
 from lightcnn.run_folder import DATA_FILE, RunFolder
 
@@ -79,7 +79,9 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
     text = document.read_text(file)
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
-        recipe = _with_teacher_beside(_read_changed(Recipe, text, str(file), changes), file, changes)
+        recipe = _read_changed(Recipe, text, str(file), changes)
+        if not any(change.path[0] == "distill" for change in changes):
+            recipe = with_teacher_beside(recipe, file)
         follows = _follows(changes) if _has_default_batch(recipe, file) else _follows(changes, without="batch")
         if _data_change(changes) is None:
             follows = tuple(name for name in follows if name == "batch" and not _is_of_run(file))
@@ -126,16 +128,6 @@ def _bare_draft(network: dict[str, Any], name: str, file: str, changes: Sequence
     _insert_baseline(bare, changes)
     recipe = overrides.validate(Recipe, bare, file, changes)
     return RecipeDraft(recipe, bare=True, changes=tuple(changes), follows=_follows(changes))
-
-
-def _with_teacher_beside(recipe: Recipe, file: Path, changes: Sequence[Override]) -> Recipe:
-    """The recipe with the path of a teacher's predictions that are beside its file, unless a change sets them."""
-    if recipe.distill is None or any(change.path[0] == "distill" for change in changes):
-        return recipe
-    beside = file.parent / recipe.distill.teacher
-    if not beside.is_file():
-        return recipe
-    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(beside)})})
 
 
 def _data_change(changes: Sequence[Override]) -> Any:

@@ -10,7 +10,7 @@ from helpers.training_runs import write_digits_recipe
 import lightcnn
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override, parse_assignment
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import Distillation, Recipe
 from lightcnn.recipe_defaults import fitted_batch
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
@@ -99,6 +99,20 @@ def test_a_run_folder_and_a_baseline_are_recipes(recipe):
     assert read_recipe_argument("timm:test_vit", [change("data", "digits")]).recipe.network.timm == "test_vit"
     with pytest.raises(InputError, match="mobilenetv2: a network without data"):
         read_recipe_argument("mobilenetv2")
+
+
+def test_predictions_beside_a_recipe_are_found_from_anywhere_unless_a_change_names_a_teacher(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    taught = {"distill": Distillation(teacher="ensemble.safetensors")}
+    Recipe.load(recipe).model_copy(update=taught).save("run/recipe.yaml")
+    assert Recipe.load("run/recipe.yaml").distill.teacher == "ensemble.safetensors"
+    Path("run/ensemble.safetensors").write_bytes(b"")
+    Path("ensemble.safetensors").write_bytes(b"")
+    for read in (Recipe.load("run/recipe.yaml"), read_recipe_argument("run/recipe.yaml").recipe):
+        assert read.distill.teacher == "run/ensemble.safetensors"
+    changed = read_recipe_argument("run/recipe.yaml", [change("distill.teacher", "ensemble.safetensors")])
+    assert changed.recipe.distill.teacher == "ensemble.safetensors"
+    assert read_recipe_argument("run/recipe.yaml", [change("distill", None)]).recipe.distill is None
 
 
 def test_classes_and_channels_follow_the_data_unless_set(recipe):
