@@ -396,4 +396,4 @@ def with_teacher_beside(recipe: Recipe, file: Path) -> Recipe:
     """The recipe of a file, with the folder of the predictions of its teacher if they are beside the file."""
     if recipe.distill is None or not (beside := file.parent / recipe.distill.teacher).is_file():
         return recipe
-    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(beside)})})
+    return recipe.model_copy(update={"distill": recipe.distill.model_copy(update={"teacher": str(beside.absolute())})})

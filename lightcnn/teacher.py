@@ -106,8 +106,16 @@ def require_teacher(name: str, *, key: str) -> None:
     if Path(name).is_file():
         _read(Path(name), key)
         return
+    require_file(name, key)
     with named_by(key):
         RunFolder.load(name).require(*NETWORK_FILES)
+
+
+def require_file(name: str, key: str) -> None:
+    """Raises: InputError if `name` is that of a file of predictions, and there is no such file."""
+    if name.endswith(".safetensors") and not Path(name).exists():
+        remedy = f"name the file, which is beside the recipe of the search that wrote it{_or_none(key)}"
+        raise InputError(f"{key} {name}: no such file; {remedy}")
 
 
 def open_teacher(
@@ -131,6 +139,7 @@ def open_teacher(
         return _fitting(predictions, dataset, train, f"{key} {kept / TEACHER_FILE}")
     if Path(name).is_file():
         return _fitting(_read(Path(name), key), dataset, train, f"{key} {name}")
+    require_file(name, key)
     with named_by(key):
         run = RunFolder.load(name)
         network = TrainedNetwork.load(run, device=device)
@@ -154,6 +163,7 @@ def _fitting(
         raise InputError(
             f"{name}: holds predictions for other training images than those of data {dataset.source} in this split; "
             "use the data, the seed and the split that the file was written with, or name the run of the teacher"
+            f"{_or_none(name)}"
         )
     return predictions
 
@@ -163,12 +173,20 @@ def _require_classes(classes: Sequence[str], dataset: Dataset, name: str) -> Non
     if sorted(classes) != sorted(dataset.classes):
         raise InputError(
             f"{name}: knows the classes {', '.join(classes[:MAX_LISTED])}, but data {dataset.source} has "
-            f"{', '.join(dataset.classes[:MAX_LISTED])}; choose a teacher that was trained on the same classes"
+            f"{', '.join(dataset.classes[:MAX_LISTED])}; "
+            f"choose a teacher that was trained on the same classes{_or_none(name)}"
         )
+
+
+def _or_none(name: str) -> str:
+    """How to train without the teacher of a recipe: a part of a message that begins with `name`."""
+    return ", or train without one: --set distill=null" if name.startswith("distill.") else ""
 
 
 def _require_unchanged(name: str, predictions: TeacherPredictions, kept: RunFolder) -> None:
     """Raises: RunError if the run that a training learned from has other weights now; it may be gone."""
+    if not Path(name).is_dir():
+        return
     run = RunFolder(Path(name))
     if (run / "weights.safetensors").is_file() and run.sha256("weights.safetensors") != predictions.sha256:
         raise RunError(

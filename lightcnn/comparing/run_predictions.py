@@ -16,7 +16,7 @@ from lightcnn import csv_files, document
 from lightcnn.comparing.run_report import RESTORE, RunReport, read_report
 from lightcnn.errors import DocumentError, RunError
 from lightcnn.evaluation.predictions import MAX_BYTES, read_test_images
-from lightcnn.recipe import RECIPE_FILE, Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe, with_teacher_beside
 from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
 
@@ -110,7 +110,7 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
 def _recipe(run: RunFolder) -> Recipe | None:
     """The recipe that a run was trained with; None if it has none that can be read."""
     try:
-        return document.load(Recipe, run / RECIPE_FILE)
+        return with_teacher_beside(document.load(Recipe, run / RECIPE_FILE), run / RECIPE_FILE)
     except DocumentError:
         return None
 

@@ -69,7 +69,8 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left:
         "is_longest": longest >= plan.images_at(plan.steps(plan.longest_images(settings.epochs))),
         "unused_seconds": None if left is None else round(max(0.0, left)),
         "second_seeds": [finalist.outcome.number for finalist, _ in result.second],
-        "second_taught": any(progress.taught for _, progress in result.second),
+        "second_taught": any(progress.taught_by for _, progress in result.second),
+        "second_delivered": best.progress.second,
         "candidates": [
             {
                 "trial": weights.finalist.outcome.number,

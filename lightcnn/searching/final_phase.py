@@ -7,11 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from lightcnn.engine.loop import limited_threads
 from lightcnn.errors import NoNetworkError
-from lightcnn.searching.ensemble import ENSEMBLE_FILE, best_members, mean_predictions, read_ensemble
+from lightcnn.searching.ensemble import (
+    best_members,
+    ensemble_file,
+    is_small_enough,
+    mean_predictions,
+    newest_steps,
+    read_ensemble,
+)
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, choose, contenders
 from lightcnn.searching.trainings.evaluator import utility
-from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
+from lightcnn.searching.trainings.finals import LONGER, Finalist, FinalProgress, FinalTrainings
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.searcher import Searcher
@@ -47,6 +54,8 @@ class FinalPhase:
         self._searcher = searcher
         self._clock = clock
         self.trainings = self._trainings()
+        if name := self._newest_ensemble():
+            self._teach(name)
 
     def begin(self, outcome: Outcome) -> None:
         """Begins the final training of a network beside the search."""
@@ -69,8 +78,6 @@ class FinalPhase:
         Raises: NoNetworkError with all reasons if no trial succeeded, or if no network predicts finite numbers.
         """
         parts = self._parts
-        if (parts.folder / ENSEMBLE_FILE).is_file():  # of an earlier session
-            self._teach()
         finalists = self._finalists()
         parts.executor.release()
         progress = self.trainings.run(finalists)
@@ -84,42 +91,66 @@ class FinalPhase:
         return trained
 
     def _train_second(self, trained: TrainedFinals) -> None:
-        """Trains the best networks with a second seed, as far as there is time for all; they learn from the first."""
-        parts = self._parts
-        if parts.plan.bands > 1:  # of a front, the time is for networks of other costs
+        """Trains the best networks with a second seed, if there is time; they also learn from the first ones."""
+        trainings = self._trainings(self._newest_ensemble())
+        for best in self._best(trained):
+            second = [self._second(finalist.outcome) for finalist in best]
+            if not trainings.have_time(second, trained.steps):
+                continue
+            trainings = self._trainings(self._ensemble(trained))
+            if trainings.have_time(second, trained.steps):  # predictions for many images take a while
+                progress = trainings.run(second)
+                trained.weights += self._weights(second, progress)
+                trained.second += zip(second, progress, strict=True)
             return
-        second = [self._second(finalist.outcome) for finalist in self._best(trained)]
-        trainings = self._trainings()
-        if second and trainings.have_time(second, trained.steps):
-            if parts.values.second is not None:
-                self._write_ensemble(trained.weights)
-            progress = trainings.run(second)
-            trained.weights += self._weights(second, progress)
-            trained.second += zip(second, progress, strict=True)
 
-    def _best(self, trained: TrainedFinals) -> list[Finalist]:
-        """The networks that are the best within noise, if there are several; of a search with a time limit, or the
-        best ones, one a worker, that would have nothing else to do."""
+    def _best(self, trained: TrainedFinals) -> list[list[Finalist]]:
+        """The networks to train with a second seed, and others in their place if there is no time for them.
+
+        These are the best within noise, if there are several; with a time limit, then the best ones, one a worker.
+        """
+        if self._parts.plan.bands > 1:  # of a front, the time is for networks of other costs
+            return []
         near = contenders(trained.weights, self._parts.judge)
-        if near or self._clock.left() is None:
-            return near
         ranked = choose(trained.weights, self._parts.judge).networks
-        return [weights.finalist for weights in ranked[: self.trainings.workers]]
+        best = [weights.finalist for weights in ranked[: self.trainings.workers]]
+        return [finalists for finalists in (near, best if self._clock.left() is not None else []) if finalists]
 
-    def _write_ensemble(self, weights: Sequence[Weights]) -> None:
-        """Lets second trainings learn from the best of these weights, or from those of an earlier session."""
+    def _ensemble(self, trained: TrainedFinals) -> str:
+        """The file of predictions that second trainings learn from; empty if they learn from none.
+
+        Those of an earlier session are used again, unless these networks were trained longer.
+        """
         parts, pipeline = self._parts, self._parts.data.pipeline
-        if not (parts.folder / ENSEMBLE_FILE).is_file():
-            members = best_members(choose(weights, parts.judge).networks, pipeline)
-            with limited_threads(1 if self._clock.left() is None else None):  # without a clock, as on any machine
-                predictions = mean_predictions(members, pipeline, parts.folder)
-            parts.folder.write_bytes(ENSEMBLE_FILE, predictions.content())
-        self._teach()
+        is_small = is_small_enough(len(pipeline.split.train), len(pipeline.dataset.classes))
+        if parts.values.distill is not None or parts.is_shared or not is_small:
+            return ""
+        steps = trained.steps
+        if steps <= LONGER * newest_steps(parts.folder):
+            return self._newest_ensemble()
+        members = best_members(choose(trained.weights, parts.judge).networks, pipeline)
+        with limited_threads(1 if self._clock.left() is None else None):  # without a clock, as on any machine
+            predictions = mean_predictions(members, pipeline, parts.folder)
+        if predictions is None:
+            return ""
+        parts.folder.write_bytes(ensemble_file(steps), predictions.content())
+        self._teach(ensemble_file(steps))
+        return ensemble_file(steps)
 
-    def _teach(self) -> None:
-        """Lets second trainings learn from the predictions in the run folder."""
+    def _newest_ensemble(self) -> str:
+        """The newest file of predictions in the run folder; empty if there is none."""
+        steps = newest_steps(self._parts.folder)
+        return ensemble_file(steps) if steps else ""
+
+    def _teach(self, name: str) -> None:
+        """Lets trainings learn from the predictions in a file of the run folder."""
         parts = self._parts
-        parts.data.teach(read_ensemble(parts.folder, parts.data.pipeline), parts.folder)
+        parts.data.teach(read_ensemble(parts.folder, name, parts.data.pipeline), parts.folder)
+
+    def teach_as(self, progress: FinalProgress) -> None:
+        """Lets trainings with other seeds learn from what this one has learned from."""
+        if progress.taught_by:
+            self._teach(progress.taught_by)
 
     def _train_further(self, trained: TrainedFinals) -> bool:
         """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""
@@ -196,8 +227,8 @@ class FinalPhase:
         seed = self._searcher.seed_of(outcome.number, 1)
         return replace(self._finalist(outcome), seed=seed, second=True)
 
-    def _trainings(self) -> FinalTrainings:
-        """Final trainings, whose time is stored part by part."""
+    def _trainings(self, taught_by: str = "") -> FinalTrainings:
+        """Final trainings, whose time is stored part by part; they learn from a file of predictions if it is named."""
         parts = self._parts
         settings, plan = parts.settings, parts.plan
 
@@ -212,4 +243,5 @@ class FinalPhase:
         return FinalTrainings(
             parts.executor, parts.folder, plan, parts.values, self._clock,
             plan.steps(images), on_part, parts.progress.retrained, settings.metric,
+            taught_by,
         )  # fmt: skip

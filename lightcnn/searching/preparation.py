@@ -22,7 +22,6 @@ from lightcnn.recipe_defaults import default_augment, default_training, require_
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
-from lightcnn.searching.ensemble import distillation
 from lightcnn.searching.latency.models import LatencyModels, measure_models, read_models
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
@@ -87,15 +86,10 @@ class SessionParts:
 
     @cached_property
     def values(self) -> TrainingValues:
-        """The training and the augmentation of all networks, and their teacher or that of second trainings."""
+        """The training and the augmentation of all networks, and their teacher."""
         augment = default_augment(self.data.pipeline.dataset.channels, len(self.data.train))
         values = self.settings.training_values(self.plan.training(), augment)
-        if values.distill is not None:
-            return values.taught_by(TEACHER_FILE)
-        if self.is_shared:  # other machines do not have the predictions
-            return values
-        classes = len(self.data.pipeline.dataset.classes)
-        return values.model_copy(update={"second": distillation(len(self.data.train), classes)})
+        return values.taught_by(TEACHER_FILE)
 
 
 def prepare(

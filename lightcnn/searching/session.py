@@ -212,6 +212,8 @@ class SearchSession:
         count, seeds = parts.settings.seeds or 1, [self._searcher.seed_of(trial, repeat) for repeat in range(100)]
         seeds = [seed for seed in seeds if seed != recipe.seed][: count - 1]
         with self._clock.paused():
+            if seeds:
+                self._final_phase.teach_as(choice.best.progress)
             return repeat_training(
                 parts.executor, parts.folder, parts.data.pipeline, recipe, trial, seeds,
                 workers=parts.plan.workers,

@@ -40,12 +40,11 @@ SETTABLE_DISTILLATION = ("alpha", "temperature")
 
 
 class TrainingValues(Frozen):
-    """The parts of a recipe that the user of a search may set, and how second trainings learn from the first ones."""
+    """The parts of a recipe that the user of a search may set."""
 
     training: Optimisation
     augment: Augmentation
     distill: Distillation | None = None
-    second: Distillation | None = None
 
     def taught_by(self, teacher: str) -> TrainingValues:
         """The same with another teacher, if there is one."""

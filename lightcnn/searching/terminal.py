@@ -148,7 +148,7 @@ class SearchView(LiveView, SearchProgress):
         self.stepped(number, progress.step)
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
-            taught = ", and learns from the first trainings" if progress.taught else ""
+            taught = ", and learns from the first trainings" if progress.taught_by else ""
             how = f"again with a second seed{taught}" if finalist.second else "to the end"
             self.line(f"trial {number} is trained {how}: {human(self._plan.images_at(end))} images")
         elif not self.is_live and progress.parts[-1].averaged is not None:

@@ -16,7 +16,7 @@ from lightcnn.recipe import Recipe
 from lightcnn.recipe_defaults import require_training
 from lightcnn.run_folder import RunFolder, named_by
 from lightcnn.spec import NetworkSpec
-from lightcnn.teacher import TEACHER_FILE
+from lightcnn.teacher import TEACHER_FILE, require_file
 
 FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
 """Files by which the folder of a finished training is recognised."""
@@ -98,6 +98,7 @@ def runs_of(recipe: Recipe, resumed: RunFolder | None = None) -> dict[str, RunFo
     predicted = resumed is not None and (resumed / TEACHER_FILE).is_file()
     paths = {}
     if recipe.distill and not predicted and not Path(recipe.distill.teacher).is_file():
+        require_file(recipe.distill.teacher, "distill.teacher")
         paths["distill.teacher"] = recipe.distill.teacher
     weights = getattr(recipe.network, "weights", "none")
     folder = Path(weights).parent

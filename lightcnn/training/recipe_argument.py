@@ -80,7 +80,7 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
         recipe = _read_changed(Recipe, text, str(file), changes)
-        if not any(change.path[0] == "distill" for change in changes):
+        if not any(change.path in (("distill",), ("distill", "teacher")) for change in changes):
             recipe = with_teacher_beside(recipe, file)
         follows = _follows(changes) if _has_default_batch(recipe, file) else _follows(changes, without="batch")
         if _data_change(changes) is None:

@@ -108,7 +108,7 @@ def test_the_recipe_in_the_run_folder_trains_the_delivered_weights_again(search:
             lambda each: each.averaged and not each.ended and each.step > each.progress.first_step > 0,
             id="before the learning rate falls",
         ),
-        pytest.param(lambda each: each.ended and each.averaged and each.progress.taught, id="second seed"),
+        pytest.param(lambda each: each.ended and each.averaged and each.progress.taught_by, id="second seed"),
     ],
 )
 def test_the_recipe_of_other_weights_would_train_them_again(
@@ -116,7 +116,8 @@ def test_the_recipe_of_other_weights_would_train_them_again(
 ) -> None:
     weights = next(each for each in search.weights if origin(each))
     recipe = report.delivered_recipe(search.settings, search.plan, weights, search.values)
-    shutil.copy(search.folder / "ensemble.safetensors", tmp_path)
+    (predictions,) = search.folder.glob("ensemble-*.safetensors")
+    shutil.copy(predictions, tmp_path)
     (tmp_path / "recipe.yaml").write_text(document.dump(recipe, exclude_defaults=False))
     model = weights.model.state_dict()
     require_equal(train_again(tmp_path / "recipe.yaml", tmp_path / "again"), dict(model))

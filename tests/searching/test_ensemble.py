@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 from lightcnn.cli.main import run
 from lightcnn.searching import ensemble, final_phase
@@ -42,8 +41,21 @@ def finals(run_folder: Path) -> dict[str, dict[str, Any]]:
     return {file.name: json.loads(file.read_text()) for file in sorted((run_folder / "trainings").glob("*final.json"))}
 
 
+def predictions(run_folder: Path) -> Path:
+    """The file of predictions in a run folder."""
+    (file,) = run_folder.glob("ensemble-*.safetensors")
+    return file
+
+
+def second_weights(run_folder: Path) -> dict[str, bytes]:
+    """The content of the states at the ends of second trainings."""
+    return {
+        file.name: file.read_bytes() for file in sorted((run_folder / "trainings").glob("*-second-end.safetensors"))
+    }
+
+
 def test_second_trainings_alone_are_taught(search: Path) -> None:
-    taught = {name: progress["taught"] for name, progress in finals(search).items()}
+    taught = {name: bool(progress["taught_by"]) for name, progress in finals(search).items()}
     assert taught == {
         "000000-final.json": False, "000000-second-final.json": True,
         "000001-final.json": False, "000001-second-final.json": True,
@@ -53,7 +65,7 @@ def test_second_trainings_alone_are_taught(search: Path) -> None:
 
 
 def test_the_predictions_are_probabilities_of_the_training_images(search: Path) -> None:
-    with safe_open(search / "ensemble.safetensors", framework="np") as file:
+    with safe_open(predictions(search), framework="np") as file:
         facts = json.loads(file.metadata()["teacher"])
         indices, table = file.get_tensor("indices"), file.get_tensor("probabilities")
     assert facts["note"].startswith("the mean of trials ")
@@ -63,9 +75,8 @@ def test_the_predictions_are_probabilities_of_the_training_images(search: Path) 
 
 def test_the_recipe_names_the_predictions_only_if_the_delivered_training_is_taught(search: Path) -> None:
     recipe = yaml.safe_load((search / "recipe.yaml").read_text())
-    seeds = {progress["seed"]: progress["taught"] for progress in finals(search).values()}
-    expected = "ensemble.safetensors" if seeds[recipe["seed"]] else None
-    assert (recipe.get("distill") or {}).get("teacher") == expected
+    seeds = {progress["seed"]: progress["taught_by"] for progress in finals(search).values()}
+    assert (recipe.get("distill") or {}).get("teacher", "") == seeds[recipe["seed"]]
 
 
 def resumed(search: Path, out: Path, patch: pytest.MonkeyPatch) -> Path:
@@ -86,18 +97,42 @@ def test_a_resumed_search_learns_from_the_same_predictions(
 
     monkeypatch.setattr(final_phase, "mean_predictions", predict)
     again = resumed(search, tmp_path / "again", monkeypatch)
-    first, second = (load_file(folder / "weights.safetensors") for folder in (search, again))
-    assert all((first[name] == second[name]).all() for name in first)
+    assert second_weights(again) == second_weights(search) != {}
+
+
+def test_two_workers_learn_as_one_does(search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "STANDARD_ERRORS", 1e9)
+    space = str(search.parent / "space.yaml")
+    words = [*COMMAND, *LIMITS, "--space", space, "--workers", "2", "--out", str(tmp_path / "two")]
+    assert run(words) == 0
+    assert second_weights(tmp_path / "two") == second_weights(search) != {}
+
+
+def test_networks_that_are_trained_longer_teach_anew(
+    search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(search, tmp_path / "longer")
+    monkeypatch.setattr(choice, "STANDARD_ERRORS", 1e9)
+    words = ["search", "--resume", "--trials", "3", "--epochs", "6", "--out", str(tmp_path / "longer"), "--quiet"]
+    assert run(words) == 0
+    old, new = sorted((tmp_path / "longer").glob("ensemble-*.safetensors"), key=lambda file: int(file.stem[9:]))
+    assert old.name == predictions(search).name
+    taught_by = [each["taught_by"] for name, each in finals(tmp_path / "longer").items() if "second" in name]
+    assert taught_by and set(taught_by) == {new.name}
+    ends = [
+        end["taught_by"] for each in finals(tmp_path / "longer").values() for end in each["finished"] if end["second"]
+    ]
+    assert set(ends) == {old.name}
 
 
 def test_predictions_that_are_missing_are_computed_again_to_the_same_numbers(
     search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = (search / "ensemble.safetensors").read_bytes()
+    content = predictions(search).read_bytes()
     shutil.copytree(search, tmp_path / "copy")
-    (tmp_path / "copy" / "ensemble.safetensors").unlink()
+    predictions(tmp_path / "copy").unlink()
     again = resumed(tmp_path / "copy", tmp_path / "again", monkeypatch)
-    with safe_open(again / "ensemble.safetensors", framework="np") as file:
+    with safe_open(predictions(again), framework="np") as file:
         probabilities = file.get_tensor("probabilities")
     assert probabilities.tobytes() in content
 
@@ -106,11 +141,11 @@ def test_damaged_predictions_are_named_with_the_remedy(
     search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(search, tmp_path / "damaged")
-    (tmp_path / "damaged" / "report.json").unlink()
-    (tmp_path / "damaged" / "ensemble.safetensors").write_bytes(b"nothing")
-    assert run(["search", "--resume", "--out", str(tmp_path / "damaged"), "--quiet"]) == 2
+    predictions(tmp_path / "damaged").write_bytes(b"nothing")
+    assert run(["search", "--resume", "--trials", "3", "--out", str(tmp_path / "damaged"), "--quiet"]) == 2
     error = capsys.readouterr().err
-    assert "ensemble.safetensors: not the predictions of a teacher" in error and error.count("\n") == 1
+    assert error.count("\n") == 1 and "has no predictions for the training images of this search; delete it" in error
+    assert (tmp_path / "damaged" / "report.json").is_file(), "nothing is changed"
 
 
 def weights(*of_first_class: float) -> Any:
@@ -134,5 +169,28 @@ def test_the_mean_is_over_the_best_networks_that_predict_best_together() -> None
 
 
 def test_predictions_that_would_be_too_large_are_left_out() -> None:
-    assert ensemble.distillation(50_000, 1_000) is not None
-    assert ensemble.distillation(50_001, 1_000) is None
+    assert ensemble.is_small_enough(10_000, 1_000)
+    assert not ensemble.is_small_enough(10_001, 1_000)
+
+
+def test_networks_whose_predictions_are_not_finite_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {"good": np.array([[0.25, 0.75]]), "bad": np.array([[np.nan, 0.5]])}
+    monkeypatch.setattr(ensemble, "probabilities", lambda model, images, preprocess: tables[model])
+    dataset = SimpleNamespace(classes=("a", "b"), fingerprint="0")
+    images = SimpleNamespace(
+        dataset=dataset, split=SimpleNamespace(train=np.array([3])), images=lambda *_: None, preprocess=lambda *_: None
+    )
+    candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8)))
+
+    def mean(*models: str) -> Any:
+        members = [
+            SimpleNamespace(
+                model=model, finalist=SimpleNamespace(candidate=candidate, outcome=SimpleNamespace(number=number))
+            )
+            for number, model in enumerate(models)
+        ]
+        return ensemble.mean_predictions(members, images, SimpleNamespace(path="run"))  # type: ignore[arg-type]
+
+    predicted = mean("bad", "good")
+    assert predicted.probabilities.tolist() == [[0.25, 0.75]] and predicted.note == "the mean of trials 1"
+    assert mean("bad") is None

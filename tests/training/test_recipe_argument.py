@@ -108,8 +108,9 @@ def test_predictions_beside_a_recipe_are_found_from_anywhere_unless_a_change_nam
     assert Recipe.load("run/recipe.yaml").distill.teacher == "ensemble.safetensors"
     Path("run/ensemble.safetensors").write_bytes(b"")
     Path("ensemble.safetensors").write_bytes(b"")
-    for read in (Recipe.load("run/recipe.yaml"), read_recipe_argument("run/recipe.yaml").recipe):
-        assert read.distill.teacher == "run/ensemble.safetensors"
+    warmer = read_recipe_argument("run/recipe.yaml", [change("distill.temperature", 2.0)])
+    for read in (Recipe.load("run/recipe.yaml"), read_recipe_argument("run/recipe.yaml").recipe, warmer.recipe):
+        assert read.distill.teacher == str(tmp_path / "run" / "ensemble.safetensors")
     changed = read_recipe_argument("run/recipe.yaml", [change("distill.teacher", "ensemble.safetensors")])
     assert changed.recipe.distill.teacher == "ensemble.safetensors"
     assert read_recipe_argument("run/recipe.yaml", [change("distill", None)]).recipe.distill is None

@@ -109,6 +109,28 @@ def test_a_stopped_training_resumes_without_the_run_of_its_teacher(finished, rec
     assert Path("cut/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
 
 
+def test_a_recipe_beside_the_predictions_of_its_teacher_trains_and_resumes(finished, recipe, tmp_path, monkeypatch):
+    words = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "2", "--quiet", "--out"]
+    assert run([*words, "whole"]) == 0
+    Path("beside").mkdir()
+    shutil.copy("whole/teacher.safetensors", "beside/teacher.safetensors")
+    taught = Recipe.load("whole/recipe.yaml")
+    distill = taught.distill.model_copy(update={"teacher": "teacher.safetensors"})
+    taught.model_copy(update={"distill": distill}).save("beside/recipe.yaml")
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.chdir("beside")
+        stopped.setattr("lightcnn.training.session.write_report", stop)
+        lightcnn.train("recipe.yaml", out=tmp_path / "cut")
+    assert run(["train", "--resume", "--out", str(tmp_path / "cut"), "--quiet"]) == 0
+    assert (tmp_path / "cut/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
+
+
+def test_missing_predictions_are_named_with_the_remedy(recipe, capsys):
+    assert run(["train", recipe, "--set", "distill.teacher=ensemble-9.safetensors"]) == 2
+    error = capsys.readouterr().err
+    assert "distill.teacher ensemble-9.safetensors: no such file" in error and "--set distill=null" in error
+
+
 def test_a_teacher_that_was_trained_on_test_images_is_an_error(finished, recipe, capsys):
     taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "inflated"]
     assert run([*taught, "--seed", "1"]) == 2

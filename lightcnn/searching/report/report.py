@@ -183,7 +183,7 @@ def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, val
     return Recipe(
         name=spec.name, data=settings.data, reading=reading, seed=weights.progress.seed, network=spec,
         augment=values.augment, training=training,
-        distill=values.second if weights.progress.taught else values.distill,
+        distill=weights.progress.distillation(values.distill),
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     compared, best = report["comparison"], report["best"]["trial"]
     lines = effort_lines(report)
     if again := compared.get("second_seeds"):
-        lines.append(_second_seeds_line(again, compared.get("second_taught", False)))
+        lines.append(_second_seeds_line(again, compared))
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
     lines += _slow_lines(report)
@@ -150,13 +150,15 @@ def _about(seconds: float) -> str:
     return f"about {max(1, round(seconds))} seconds"
 
 
-def _second_seeds_line(trials: Sequence[int], taught: bool) -> str:
+def _second_seeds_line(trials: Sequence[int], compared: Mapping[str, Any]) -> str:
     """Which networks were trained with a second seed, and how."""
     listed = f"trial {trials[0]} was"
     if len(trials) > 1:
         listed = f"trials {', '.join(map(str, trials[:-1]))} and {trials[-1]} were each"
+    taught = compared.get("second_taught", False)  # earlier reports have no such entries
     how = ", and learned from what the first trainings predict for the training images" if taught else ""
-    return f"{listed} also trained with a second seed{how}"
+    which = "; the delivered weights are of a second training" if compared.get("second_delivered", False) else ""
+    return f"{listed} also trained with a second seed{how}{which}"
 
 
 def _why_unused(compared: Mapping[str, Any]) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from lightcnn.document import Frozen
 from lightcnn.engine.schedules import DECAY_SHARE
-from lightcnn.recipe import Optimisation, Seed
+from lightcnn.recipe import Distillation, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
@@ -33,10 +36,10 @@ LONGER = 1.05
 class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
-    `first_step` is the step of the last rung, 0 without its state and with a `second` seed. Such a training is `taught`
-    if it also learns from the first ones. `decay_steps` are those of the last part. `finished` is the training as it
-    was at the ends that it reached before it was continued or repeated, the last one first; `ends` is their number,
-    with those whose states are missing.
+    `first_step` is the step of the last rung, 0 without its state and with a `second` seed. `taught_by` is
+    the file of the predictions from which a second training learns, if there is one. `decay_steps` are those of the
+    last part. `finished` is the training as it was at the ends that it reached before it was continued or repeated, the
+    last one first; `ends` is their number, with those whose states are missing.
     """
 
     trial: Count
@@ -44,7 +47,7 @@ class FinalProgress(Frozen):
     images: Count
     first_step: Count
     second: bool = False
-    taught: bool = False
+    taught_by: Annotated[str, Field(pattern=r"^(ensemble-\d{1,12}\.safetensors)?$")] = ""
     parts: tuple[TrainingResult, ...] = ()
     decay_steps: Count = 0
     end: TrainingResult | None = None
@@ -56,6 +59,10 @@ class FinalProgress(Frozen):
         """The training as it was at each of its ends, the last one first."""
         last = () if self.end is None else (self.model_copy(update={"finished": ()}),)
         return (*last, *self.finished)
+
+    def distillation(self, otherwise: Distillation | None) -> Distillation | None:
+        """How this training learns from predictions; `otherwise` is how others of the search do."""
+        return Distillation(teacher=self.taught_by) if self.taught_by else otherwise
 
     @property
     def step(self) -> int:
@@ -142,11 +149,12 @@ class FinalTrainings:
         on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
         on_end: Callable[[Finalist, FinalProgress], None] = lambda finalist, progress: None,
         metric: MetricName = "accuracy",
+        taught_by: str = "",
     ) -> None:
         """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
 
         `on_part` gets a finalist, its progress, and its last step as it is planned now; `on_end` the finalist and its
-        progress when its final training has ended or failed.
+        progress when its final training has ended or failed. `taught_by` as in `FinalProgress`.
         """
         self._executor = executor
         self._folder = folder
@@ -157,6 +165,7 @@ class FinalTrainings:
         self._on_part = on_part
         self._on_end = on_end
         self._metric = metric
+        self._taught_by = taught_by
         self._least = 0
         self._failed: set[int] = set()
         self._finalists: dict[int, Finalist] = {}
@@ -191,7 +200,7 @@ class FinalTrainings:
                 self.begin(finalist, shared_by)
         self._run_to_end()
         for finalist in finalists:
-            if not any(map(self._is_trained, finalists)):
+            if not finalist.second and not any(map(self._is_trained, finalists)):
                 self._repeat(finalist)
         return [self._progress[finalist.outcome.number] for finalist in finalists]
 
@@ -292,7 +301,7 @@ class FinalTrainings:
         first = self._plan.steps(images) if has_state else 0
         fresh = FinalProgress(
             trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second,
-            taught=finalist.second and self._values.second is not None,
+            taught_by=self._taught_by,
         )  # fmt: skip
         earlier = read_json(self._folder, progress_file(outcome.number, second=finalist.second), FinalProgress)
         if earlier is None or earlier.seed != fresh.seed:
@@ -323,7 +332,7 @@ class FinalTrainings:
             seed=progress.seed,
             training=self._values.training if stable else self.training(progress, end - progress.step),
             augment=self._values.augment,
-            distill=self._values.second if progress.taught else self._values.distill,
+            distill=progress.distillation(self._values.distill),
             until=until,
             source=source if progress.parts or progress.first_step else "",
             target=final_file(progress.trial, f"stable-{until}.safetensors", second=progress.second)

@@ -158,6 +158,10 @@ def test_second_seeds_and_unused_time_are_explained() -> None:
     assert again[-1] == "the search ended 0:13 before its time: no other training fitted"
     all_trained = comparison_lines(report(networks=4, finalists=4, unused_seconds=50) | {"seconds": 70.0})
     assert all_trained[-1] == "the search ended 0:50 before its time: all of its networks were trained to the end"
+    delivered = comparison_lines(report(second_seeds=[0, 3], second_delivered=True))
+    assert delivered[1] == (
+        "trials 0 and 3 were each also trained with a second seed; the delivered weights are of a second training"
+    )
     unused = comparison_lines(report(networks=1, unused_seconds=47) | {"seconds": 73.0})
     assert unused[-1] == "the search ended 0:47 before its time: its network was trained to its longest length"
     stopped = comparison_lines(report(networks=1, unused_seconds=3, is_longest=False) | {"seconds": 10.0})
