@@ -121,11 +121,9 @@ class FinalPhase:
 
         Those of an earlier session are used again, unless these networks were trained longer.
         """
-        parts, pipeline = self._parts, self._parts.data.pipeline
-        is_small = is_small_enough(len(pipeline.split.train), len(pipeline.dataset.classes))
-        if parts.values.distill is not None or parts.is_shared or not is_small:
+        if not self._has_ensemble:
             return ""
-        steps = trained.steps
+        parts, pipeline, steps = self._parts, self._parts.data.pipeline, trained.steps
         if steps <= LONGER * newest_steps(parts.folder):
             return self._newest_ensemble()
         members = best_members(choose(trained.weights, parts.judge).networks, pipeline)
@@ -137,10 +135,17 @@ class FinalPhase:
         self._teach(ensemble_file(steps))
         return ensemble_file(steps)
 
+    @property
+    def _has_ensemble(self) -> bool:
+        """Whether second trainings learn from the first ones: none do with a teacher, or several machines."""
+        parts, pipeline = self._parts, self._parts.data.pipeline
+        is_small = is_small_enough(len(pipeline.split.train), len(pipeline.dataset.classes))
+        return is_small and parts.values.distill is None and not parts.is_shared
+
     def _newest_ensemble(self) -> str:
         """The newest file of predictions in the run folder; empty if there is none."""
         steps = newest_steps(self._parts.folder)
-        return ensemble_file(steps) if steps else ""
+        return ensemble_file(steps) if steps and self._has_ensemble else ""
 
     def _teach(self, name: str) -> None:
         """Lets trainings learn from the predictions in a file of the run folder."""
