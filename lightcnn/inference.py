@@ -40,16 +40,22 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
 def evaluate(
     model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same, and features (N, features): the input of the last dense layer, and statistics of the pixels."""
+    """The same, and features (N, features): the input of the last dense layer, and statistics of the pixels.
+
+    An own module may have a last dense layer that sees parts of an image one by one; then there are statistics only.
+    """
     dense: list[Tensor] = []
 
     def work(chunk: Tensor) -> Tensor:
         dense.clear()
         predicted = _probabilities(model, chunk, preprocess)
-        return torch.cat([predicted, *(_dense_features(inputs) for inputs in dense[-1:]), pixel_statistics(chunk)], 1)
+        last = [_dense_features(inputs) for inputs in dense[-1:] if len(inputs) == len(chunk)]
+        return torch.cat([predicted, *last, pixel_statistics(chunk)], 1)
 
     hooks = [
-        part.register_forward_pre_hook(lambda _, inputs: dense.append(inputs[0]))
+        part.register_forward_pre_hook(
+            lambda _, inputs, named: dense.extend((*inputs, *named.values())), with_kwargs=True
+        )
         for part in model.modules()
         if isinstance(part, nn.Linear)
     ]

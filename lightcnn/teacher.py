@@ -7,6 +7,7 @@ and kept in the run folder of the network that learns, so that nothing depends o
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from safetensors.torch import save
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.intensity import OWN_SCALE
+from lightcnn.data.preprocess import read_preprocess
 from lightcnn.errors import InputError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.progress import Progress, no_progress
@@ -73,11 +75,21 @@ class TeacherPredictions:
 
 @dataclass(frozen=True, eq=False)
 class TeacherRun:
-    """The trained network of a run, which can teach the classes of a data set; `note` as in its predictions."""
+    """The trained network of a run, which can teach the classes of a data set; `note` as in its predictions.
+
+    `expected` are the seconds that its predictions will take in a search with a time limit, else 0.
+    """
 
     run: RunFolder
     network: TrainedNetwork
     note: str = ""
+    expected: float = 0.0
+
+    def seconds(self, dataset: Dataset, some: NDArray[np.int64]) -> float:
+        """Seconds in which it predicts one image, measured on those at the indices `some`."""
+        start = time.perf_counter()
+        self.predict(dataset, some)
+        return (time.perf_counter() - start) / len(some)
 
     def predict(
         self, dataset: Dataset, train: NDArray[np.int64], progress: Progress = no_progress
@@ -109,6 +121,14 @@ def require_teacher(name: str, *, key: str) -> None:
     require_file(name, key)
     with named_by(key):
         RunFolder.load(name).require(*NETWORK_FILES)
+
+
+def teacher_classes(name: str, *, key: str) -> tuple[str, ...]:
+    """The classes of a teacher in its order; empty if there is neither its run nor its file. Raises: InputError."""
+    if Path(name).is_file():
+        return _read(Path(name), key).classes
+    file = Path(name) / "preprocess.json"
+    return read_preprocess(file).classes if file.is_file() else ()
 
 
 def require_file(name: str, key: str) -> None:

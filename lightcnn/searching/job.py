@@ -23,6 +23,7 @@ from lightcnn.duration import seconds_of
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.output.terminal import receiver
+from lightcnn.own_module import given_module
 from lightcnn.progress import Progress
 from lightcnn.python_calls import python_call
 from lightcnn.recipe import Reading
@@ -49,7 +50,13 @@ from lightcnn.searching.shared.job import SharedEnd, SharedParts, earlier_sessio
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
-from lightcnn.searching.teaching import expected_seconds, predictions_of, teacher_estimate, teaching_seconds
+from lightcnn.searching.teaching import (
+    expected_seconds,
+    expected_training,
+    predictions_of,
+    teacher_estimate,
+    teaching_seconds,
+)
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
@@ -156,7 +163,8 @@ def search(
     """
     reported = receiver(progress, SILENT, CalledSearchProgress, SearchView)
     trackers = Trackers(require_trackers(log), warnings.warn)
-    with given(data, groups) as source, reported as view, trackers:
+    taught_by = given_module(teacher.module if isinstance(teacher, Run) else None)
+    with given(data, groups) as source, reported as view, taught_by, trackers:
         values = {
             "budget": str(budget) if isinstance(budget, Budget) else budget, "pareto": pareto,
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
@@ -277,7 +285,7 @@ def _opened(
     folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: inputs.settings.yaml(), **times, **files})
     with folder.locked():
         pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
-        teacher = predictions_of(inputs.teacher, pipeline, folder, progress.reading)
+        teacher = predictions_of(inputs.teacher, pipeline, folder, progress)
         yield folder, PipelineData(pipeline, inputs.settings.seed, teacher)
 
 
@@ -324,8 +332,8 @@ def estimate(
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored, past = _earlier(folder, shared, inputs.dataset.fingerprint, settings.seconds)
-    data, teaching = PipelineData(pipeline, settings.seed), expected_seconds(inputs.teacher)
-    _, plan = plans(stored, settings, data, space, workers, inputs.began - teaching, teaching)
+    data, began = PipelineData(pipeline, settings.seed), inputs.began - expected_seconds(inputs.teacher)
+    _, plan = plans(stored, settings, data, space, workers, began, expected_training(inputs.teacher))
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     plan = plan.after(past, *limits)
     first = space.fit(space.first())

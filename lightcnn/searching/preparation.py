@@ -27,6 +27,7 @@ from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_cont
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher, require_teacher_argument
+from lightcnn.searching.teaching import planned as planned_teacher
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
@@ -129,9 +130,9 @@ def prepare(
     space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
-    if isinstance(teacher, NewTeacher) and settings.seconds is not None:
+    if teacher is not None and settings.seconds is not None:
         wait_until_idle()
-        teacher = teacher.planned(settings.seconds, began)
+        teacher = planned_teacher(teacher, dataset, sets, settings.seconds, began)
     return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began, chosen)
 
 

@@ -56,6 +56,9 @@ class SearchProgress:
     def timing(self, what: str, done: int, total: int) -> None:
         """Called while networks are timed: the step, how many networks are done, how many there are."""
 
+    def teaching(self, done: int, total: int) -> None:
+        """Called while a teacher is trained: how many epochs are done, how many there are."""
+
     def timed(self, seconds: float, networks: int, error: float) -> None:
         """Called when so many networks have been timed; nine in ten predictions have at most that relative error."""
 
@@ -120,6 +123,10 @@ class CalledSearchProgress(SearchProgress):
     def timing(self, what: str, done: int, total: int) -> None:
         """Reports the networks of a step that are done."""
         self._call(what, done, total)
+
+    def teaching(self, done: int, total: int) -> None:
+        """Reports the epochs of the teacher that are done."""
+        self._call("training of the teacher", done, total)
 
     def planned(self, search: PlannedSearch) -> None:
         """Keeps the clock and the limits."""

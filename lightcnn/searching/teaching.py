@@ -19,14 +19,14 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.split import Split
 from lightcnn.engine.checkpoints import Checkpoints
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, TrainingError
 from lightcnn.overrides import Override
-from lightcnn.progress import Progress
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.latency.models import TIME_SHARE as TIMING_SHARE
+from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
-from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher, require_teacher
+from lightcnn.teacher import BATCH, TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher, require_teacher
 from lightcnn.training import session
 from lightcnn.training.progress import CalledTrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
@@ -69,7 +69,8 @@ class NewTeacher:
         """
         if self.is_started:
             return replace(self, seconds=TIME_SHARE * (limit - (time.monotonic() - began)))
-        epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.epochs
+        with _naming(self.name):
+            epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.epochs
         spent = time.monotonic() - began
         seconds = TIME_SHARE * (limit - spent)
         planned = replace(self, setup=_limited(self.setup, self.name, epoch, spent, seconds), seconds=seconds)
@@ -112,28 +113,59 @@ def find_teacher(
         return None
     has_predictions = existing is not None and (existing / TEACHER_FILE).is_file()
     if name.startswith(TIMM_PREFIX) and not has_predictions:
-        return _new_teacher(settings, name, dataset, device, existing)
-    teacher = open_teacher(name, dataset, sets.train, key=OPTION, device=device.type, kept=existing)
+        if existing is None or not (existing / f"{FOLDER}/report.json").is_file():
+            return _new_teacher(settings, name, dataset, device, existing)
+        name = str(existing / FOLDER)  # which is trained, so that its first weights may be gone
+    scaled = dataset.scaled_to(sets.train)  # as the images that it predicts
+    teacher = open_teacher(name, scaled, sets.train, key=OPTION, device=device.type, kept=existing)
     if isinstance(teacher, TeacherPredictions):
         return teacher
     return replace(teacher, note=upstream_runs.require_unseen(OPTION, teacher.run, dataset, sets))
 
 
 def teacher_estimate(teacher: Teacher | None, name: str | None) -> dict[str, Any]:
-    """`teacher` of a dry run, by its `name` in the settings; `epochs` and `seconds` of one that is trained first."""
+    """`teacher` of a dry run, by its `name` in the settings; `epochs` of one that is trained first, and `seconds`."""
     if name is None:
         return {}
     epochs = teacher.epochs if isinstance(teacher, NewTeacher) else None
     return {"teacher": {"name": name, "epochs": epochs, "seconds": round(expected_seconds(teacher), 1) or None}}
 
 
+def planned(teacher: Teacher | None, dataset: Dataset, sets: Split, limit: float, began: float) -> Teacher | None:
+    """The teacher with the seconds that it will take, in a search of `limit` seconds since `began`.
+
+    `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured. Raises: InputError if it
+    would take more than a third of the time that is left.
+    """
+    if isinstance(teacher, NewTeacher):
+        return teacher.planned(limit, began)
+    if not isinstance(teacher, TeacherRun):
+        return teacher
+    scaled, few = dataset.scaled_to(sets.train), sets.train[:BATCH]
+    teacher.predict(scaled, few[:2])  # the first images take longer
+    expected = len(sets.train) * teacher.seconds(scaled, few)
+    spent = time.monotonic() - began
+    if expected > TIME_SHARE * (limit - spent):
+        raise InputError(
+            f"{OPTION} {teacher.run.path}: its predictions for {len(sets.train):,} training images take about "
+            f"{expected:.0f} s, more than a third of the time that is left; give --time {_minutes(expected, spent)}m "
+            "or more, or a smaller teacher"
+        )
+    return replace(teacher, expected=expected)
+
+
 def expected_seconds(teacher: Teacher | None) -> float:
-    """Seconds in which a teacher will be trained; 0 if it is trained already, or there is no time limit."""
+    """Seconds in which a teacher will be trained or will predict; 0 if it has done so, or there is no time limit."""
+    return teacher.expected if isinstance(teacher, (NewTeacher, TeacherRun)) else 0.0
+
+
+def expected_training(teacher: Teacher | None) -> float:
+    """Those in which it will be trained."""
     return teacher.expected if isinstance(teacher, NewTeacher) else 0.0
 
 
 def predictions_of(
-    teacher: Teacher | None, pipeline: Pipeline, folder: RunFolder, progress: Progress
+    teacher: Teacher | None, pipeline: Pipeline, folder: RunFolder, progress: SearchProgress
 ) -> TeacherPredictions | None:
     """What the teacher predicts for the training images, which is kept in the run folder; None without a teacher."""
     dataset, train = pipeline.dataset, pipeline.split.train
@@ -143,7 +175,7 @@ def predictions_of(
         assert isinstance(opened, TeacherRun), "a run folder has the network itself"
         teacher = opened
     if isinstance(teacher, TeacherRun):
-        teacher = teacher.predict(dataset, train, progress)
+        teacher = teacher.predict(dataset, train, progress.reading)
     if teacher is not None and not (folder / TEACHER_FILE).is_file():
         folder.write_bytes(TEACHER_FILE, teacher.content())
     return teacher
@@ -156,16 +188,23 @@ def teaching_seconds(folder: RunFolder) -> float:
     return float(RunFolder(folder / FOLDER).report["seconds"])
 
 
-def _trained(teacher: NewTeacher, folder: RunFolder, progress: Progress) -> RunFolder:
-    """The finished run of the teacher in the run folder of the search."""
+def _trained(teacher: NewTeacher, folder: RunFolder, progress: SearchProgress) -> RunFolder:
+    """The finished run of the teacher in the run folder of the search. Raises: InputError; TrainingError."""
+
+    def call(step: str, done: int, total: int) -> None:
+        if step == "training":
+            progress.teaching(done, total)
+        else:
+            progress.reading(f"{step} of the teacher", done, total)
+
     path = folder / FOLDER
     run = RunFolder.load(path) if path.exists() else None
     if run is None or not (run / "report.json").is_file():
-        reported = CalledTrainingProgress(lambda step, done, total: progress(f"{step} of the teacher", done, total))
-        started = time.monotonic()
-        run = session.train_one(
-            teacher.setup, path, run, progress=reported, started=started, time_limit=teacher.seconds
-        )
+        reported, started = CalledTrainingProgress(call), time.monotonic()
+        with _naming(teacher.name):
+            run = session.train_one(
+                teacher.setup, path, run, progress=reported, started=started, time_limit=teacher.seconds
+            )
     Checkpoints(run / "checkpoints").remove()
     return run
 
@@ -218,16 +257,23 @@ def _new_teacher(
             setup = prepare_training(draft, device.type, read=(settings.data, dataset))
             return NewTeacher(name, setup, is_started=True)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
+        if settings.seconds is None and "=" not in name:  # with a time limit it is built to measure its speed
+            build_network(setup.recipe.network, settings.seed)
     return NewTeacher(name, setup, is_started=False)
 
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Names the teacher in errors of its recipe and its weights."""
+    """Names the teacher in errors of its recipe, its weights and its training, and how else it can be trained."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{OPTION} {name}: {error}") from None
+    except TrainingError as error:
+        raise TrainingError(
+            f"{OPTION} {name}: {error}; the teacher has settings of its own, so train it by lightcnn train finetune "
+            f"with these, and name its run: {OPTION} RUN"
+        ) from error
 
 
 def _draft(settings: SearchSettings, name: str) -> RecipeDraft:

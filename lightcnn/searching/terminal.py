@@ -24,6 +24,8 @@ from lightcnn.searching.settings import SearchSettings
 BUSY_ERROR = 0.3
 """Predicted times that are worse were measured while other programs ran: 11 % is usual."""
 
+TEACHING = "training the teacher"
+
 
 class SearchView(LiveView, SearchProgress):
     """Shows a search: live on a terminal, elsewhere one line per score, nothing when quiet."""
@@ -61,6 +63,14 @@ class SearchView(LiveView, SearchProgress):
         self._is_timing = True
         self._phase, self._current = what, f"{done:,} of {total:,} networks"
 
+    def teaching(self, done: int, total: int) -> None:
+        """Shows how many epochs of the teacher are done; announces it."""
+        interrupt.check()
+        if self._phase != TEACHING:
+            epochs = "one epoch" if total == 1 else f"{total} epochs"
+            self.line(f"the teacher is trained first, for at most {epochs}, which is part of --time if it is given")
+        self._phase, self._current = TEACHING, f"{done} of {total} epochs"
+
     def timed(self, seconds: float, networks: int, error: float) -> None:
         """Keeps how long timing took, and how far predictions can be trusted."""
         self._timed = (
@@ -82,7 +92,8 @@ class SearchView(LiveView, SearchProgress):
             longer = longer_command(
                 search.run.path, longer_time(settings.seconds, search.clock.elapsed()), settings.data
             )
-            self.line(ended_line(settings.seconds, longer))
+            has_result = (search.run / "report.json").is_file()
+            self.line(ended_line(settings.seconds, longer, has_result=has_result))
             return
         for line in filter(None, (self._read, self._timed)):
             self.line(line)
@@ -274,7 +285,7 @@ def _teacher_line(document: Mapping[str, Any]) -> list[str]:
         return []
     name, epochs, seconds = (document["teacher"][key] for key in ("name", "epochs", "seconds"))
     if epochs is None:
-        return [f"teacher {name}"]
+        return [f"teacher {name}" + (f": its predictions take about {seconds:.0f} s" if seconds else "")]
     about = f", in about {seconds:.0f} s" if seconds else ""
     return [f"teacher {name}: it is trained first, for {epochs} {'epoch' if epochs == 1 else 'epochs'}{about}"]
 

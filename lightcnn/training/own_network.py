@@ -24,10 +24,10 @@ def require_module(recipe: Recipe, images: int, device: torch.device) -> None:
     spec = recipe.network
     if not isinstance(spec, ModuleSpec):
         return
-    model = build_module(spec).to(device)
+    model = _laid_out(spec, build_module(spec).to(device))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
-        noise = torch.randn(2, *spec.input).to(device)
+        noise = torch.randn(2, *spec.input).to(device, memory_format=torch.channels_last)
         fewest = images // -(-images // recipe.training.batch)
         for training, count in ((True, min(2, fewest)), (False, 2), (False, 1)):
             logits = _outputs(spec, model.train(training), noise[:count])
@@ -48,6 +48,16 @@ def require_module(recipe: Recipe, images: int, device: torch.device) -> None:
         ) from error
 
 
+def _laid_out(spec: ModuleSpec, model: nn.Module) -> nn.Module:
+    """The module with its weights in the layout of trainings, channels_last. Raises: InputError if one has none."""
+    try:
+        return model.to(memory_format=torch.channels_last)
+    except RuntimeError as error:
+        raise InputError(
+            f"network={spec.module}: its weights cannot be channels_last ({first_line(error)}); use layers of images"
+        ) from error
+
+
 def _outputs(spec: ModuleSpec, model: nn.Module, images: Tensor) -> Any:
     """What the module returns for images (N, C, H, W). Raises: InputError if it raises an error."""
     try:
@@ -58,6 +68,8 @@ def _outputs(spec: ModuleSpec, model: nn.Module, images: Tensor) -> Any:
         remedy = "it must take float32 images of the recipe's network.input and the channels of the data"
         if len(images) == 1:
             remedy = "--set training.batch=4" if model.training else "use norms with running statistics"
+        if "view size" in str(error):
+            remedy = "images are channels_last, so write flatten or reshape in place of view"
         raise InputError(
             f"network={spec.module}: fails on images {tuple(images.shape)} in {mode} mode "
             f"({first_line(error)}); {remedy}"

@@ -249,6 +249,4 @@ def _teacher_seconds(setup: TrainingSetup, few: NDArray[np.int64]) -> float:
     """Seconds in which a teacher predicts one image, measured on a few; 0 without one, or if its predictions exist."""
     if not isinstance(setup.teacher, TeacherRun):
         return 0.0
-    start = time.perf_counter()
-    setup.teacher.predict(setup.pipeline.dataset, few)
-    return (time.perf_counter() - start) / len(few)
+    return setup.teacher.seconds(setup.pipeline.dataset, few)

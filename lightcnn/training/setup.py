@@ -5,9 +5,8 @@ Everything that can be wrong with them is checked here and in `checks`, before a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, in_order, with_positive
-from lightcnn.data.preprocess import Preprocess, read_preprocess
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.arrays import recipe_head
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
@@ -39,7 +38,7 @@ from lightcnn.recipe import RECIPE_FILE, Reading, Recipe
 from lightcnn.recipe_defaults import usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
-from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
+from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher, teacher_classes
 from lightcnn.training.checks import expected_statistics, require_all, require_fit, require_unseen
 from lightcnn.training.own_network import require_module
 from lightcnn.training.progress import SILENT, TrainingProgress
@@ -191,10 +190,9 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
     """Two classes in the order of the resumed run, else of the teacher, else of the recipe, else as names suggest."""
     if len(dataset.classes) != 2:
         return dataset
-    order: Sequence[str] = draft.classes
-    teacher = RunFolder(Path(draft.recipe.distill.teacher)) if draft.recipe.distill else None
-    if not order and teacher and (teacher / "preprocess.json").is_file():
-        order = read_preprocess(teacher / "preprocess.json").classes
+    order, distill = draft.classes, draft.recipe.distill
+    if not order and distill:
+        order = teacher_classes(distill.teacher, key="distill.teacher")
     if sorted(order) == sorted(dataset.classes):
         return in_order(dataset, order)
     positive = draft.recipe.reading.positive

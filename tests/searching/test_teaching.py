@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 import lightcnn
 from lightcnn.budget import Budget
 from lightcnn.cli.main import run
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, TrainingError
 from lightcnn.latency_model import LatencyModel
 from lightcnn.overrides import Override
 from lightcnn.run_folder import RunFolder
@@ -443,6 +443,72 @@ def test_a_dry_run_prints_the_teacher_and_plans_with_the_time_that_it_takes(
     assert run([*without_time, str(folder / "teacher")]) == 0
     assert f"teacher {folder / 'teacher'}" in capsys.readouterr().out.splitlines()
     assert times[1:] and all(teaching == 0 for _, teaching in times[1:])
+
+
+def test_the_predictions_of_a_teacher_are_a_part_of_the_time(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 0.25 s for one image they are too long for one minute, and a part of the plan of three."""
+    monkeypatch.setattr("lightcnn.teacher.TeacherRun.seconds", lambda *values: 0.25)
+    teacher = folder / "teacher"
+    images = RunFolder.load(teacher).data["counts"]["train"]
+    words = command(folder, "--workers", "1", "--teacher", str(teacher), "--time")
+    error = refused([*words, "1m"], capsys, tmp_path)
+    assert f"--teacher {teacher}: its predictions for {images} training images take about {images / 4:.0f} s" in error
+    assert "more than a third of the time that is left; give --time" in error
+    assert run([*words, "10m", "--dry-run"]) == 0
+    assert f"teacher {teacher}: its predictions take about {images / 4:.0f} s" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_teacher_that_cannot_be_trained_is_named(
+    folder: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*values: object, **named: object) -> None:
+        raise TrainingError("out of memory with batches of 64; try --set training.batch=32")
+
+    monkeypatch.setattr("lightcnn.searching.teaching.session.train_one", fails)
+    words = command(folder, "--teacher", pretrained, "--workers", "1", "--out", str(tmp_path / "run"))
+    assert run(words) == 1
+    error = capsys.readouterr().err
+    assert f"--teacher {pretrained}: out of memory with batches of 64; try --set training.batch=32; the" in error
+    assert "train it by lightcnn train finetune with these, and name its run: --teacher RUN" in error
+
+
+@pytest.mark.usefixtures("short")
+def test_a_trained_teacher_needs_its_first_weights_no_more(
+    folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    shutil.copy(pretrained.partition("=")[2], file)
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr("lightcnn.teacher.TeacherRun.predict", lambda *values: (_ for _ in ()).throw(KeyboardInterrupt))
+        lightcnn.search(
+            "100kFLOPs", data=folder / "two.npz", space=str(folder / "space.yaml"), trials=1, epochs=1, workers=1,
+            teacher=f"{SMALL}={file}", out=tmp_path / "cut",
+        )  # fmt: skip
+    assert (tmp_path / "cut" / "teacher" / "report.json").is_file()
+    file.unlink()
+    assert lightcnn.search(out=tmp_path / "cut", resume=True).report["teacher"]["run"]
+
+
+def test_a_teacher_has_the_scale_of_its_training_images(tmp_path: Path) -> None:
+    """One test image has larger numbers than all training images, which decide by how much 16 bits are divided."""
+    random, rows = np.random.default_rng(0), ["path,label,split"]
+    for number in range(48):
+        split = "train" if number < 32 else "val" if number < 40 else "test"
+        pixels = random.integers(0, 2_000, (8, 8)) + 1_500 * (number % 2)
+        pixels[0, 0] = 60_000 if number == 47 else 4_095
+        Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{split}")
+    data, space = tmp_path / "images.csv", tmp_path / "space.yaml"
+    data.write_text("\n".join(rows))
+    space.write_text(SPACE)
+    teacher = lightcnn.train(write_squares_recipe(tmp_path), data=data, out=tmp_path / "teacher")
+    taught = lightcnn.search(
+        "100kFLOPs", data=data, space=space, teacher=teacher, trials=1, epochs=1, workers=1, out=tmp_path / "taught"
+    )
+    assert taught.report["teacher"]["run"] == str(teacher.path)
 
 
 @pytest.mark.usefixtures("short")

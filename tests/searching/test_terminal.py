@@ -96,6 +96,16 @@ def test_the_timing_of_networks_is_announced_once_and_only_before_the_search(cap
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("count", "epochs"), [(20, "20 epochs"), (1, "one epoch")])
+def test_the_training_of_a_teacher_is_announced_once(count: int, epochs: str, capsys: Any) -> None:
+    view = SearchView(CommandConsole(stderr=True), quiet=False)
+    view.teaching(0, count)
+    view.teaching(1, count)
+    assert view._current == f"1 of {count} epochs"
+    announcement = f"the teacher is trained first, for at most {epochs}, which is part of --time if it is given\n"
+    assert capsys.readouterr().err == announcement
+
+
 def test_who_trains_is_stated_in_the_right_number(capsys: pytest.CaptureFixture[str]) -> None:
     view = SearchView(CommandConsole(stderr=True), quiet=False)
     view.joined(1, 1)

@@ -183,6 +183,26 @@ class WithExtraState(TinyNet):
         raise AssertionError(state)
 
 
+class Viewed(nn.Module):
+    """Flattens as older examples of PyTorch do, which needs contiguous maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(len(x), -1)
+
+
+class Parts(nn.Module):
+    """Classifies the parts of each image with one dense layer, given its input by name, and means their logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.classifier = nn.Conv2d(1, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.conv(x).movedim(1, 3)
+        logits: Tensor = self.classifier(input=parts.reshape(-1, 4))
+        return logits.reshape(len(x), -1, 2).mean(1)
+
+
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "width": (lambda: TinyNet(classes=5), r"returns \(2, 5\) for 2 images of 2 classes; return logits \(2, 2\)"),
     "shape": (lambda: TinyNet(change=lambda x: x[:, 0]), r"returns \(2,\) for 2 images of 2 classes"),
@@ -208,8 +228,32 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: TinyNet(change=lambda x: x if x.sum().item() > 9e9 else 2 * x),
         "depends on the values",
     ),
+    "view of a map": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), Viewed(), nn.Linear(4 * 14 * 14, 2)),
+        r"fails on images \(2, 1, 16, 16\) .*; images are channels_last, so write flatten or reshape in place of view",
+    ),
+    "convolution in three dimensions": (
+        lambda: nn.Conv3d(1, 2, 1),
+        "its weights cannot be channels_last .*; use layers of images",
+    ),
     "cannot be copied": (lambda: uncopyable(), "cannot be copied .*generator"),
 }
+
+
+def test_the_last_dense_layer_may_see_parts_of_images_by_name(tmp_path: Path) -> None:
+    run = train(Parts(), out=tmp_path / "run")
+    assert run.predict(IMAGES[:2]).probabilities.shape == (2, 2)
+
+
+def test_a_run_of_a_module_teaches_a_search(folder: Path, tmp_path: Path) -> None:
+    teacher = lightcnn.Run.load(folder, network=TinyNet())
+    data = (IMAGES, LABELS)
+    run = lightcnn.search(
+        "50kFLOPs", data=data, teacher=teacher, trials=1, epochs=1, workers=1, device="cpu", out=tmp_path / "run"
+    )
+    assert run.report["teacher"]["run"]
+    again = lightcnn.train(tmp_path / "run" / "recipe.yaml", data=data, device="cpu", out=tmp_path / "again")
+    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(("make", "message"), BAD.values(), ids=BAD)

@@ -361,7 +361,8 @@ def longer_command(folder: Path, option: str, source: str) -> str:
     return f"lightcnn search --resume {resume_options(RunFolder(folder))} {option}"
 
 
-def ended_line(limit: float | None, command: str) -> str:
+def ended_line(limit: float | None, command: str, *, has_result: bool = True) -> str:
     """What a resumed search has left to do, which has used all of its `limit` in seconds, or ended without one."""
     why = "this search has ended" if limit is None else f"the time of this search ({format_duration(limit)}) is used"
-    return f"{why}: no network is trained longer, and its result remains; search longer with: {command}"
+    result = "its result remains" if has_result else "it has no result yet"
+    return f"{why}: no network is trained longer, and {result}; search longer with: {command}"

@@ -81,6 +81,11 @@ def test_a_search_that_has_ended_says_so_and_how_to_search_longer(limit, why) ->
     )
 
 
+def test_a_search_without_a_result_does_not_promise_one() -> None:
+    line = ended_line(600, "lightcnn search", has_result=False)
+    assert "no network is trained longer, and it has no result yet; search longer with: lightcnn search" in line
+
+
 @pytest.mark.parametrize(("option", "argument"), [("--time 20m", "time='20m'"), ("--trials 8", "trials=8")])
 def test_a_search_of_arrays_continues_in_python(option, argument) -> None:
     line = f"lightcnn.search(data=(X, y), out='runs/mine', resume=True, {argument})"
