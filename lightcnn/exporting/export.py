@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def export(
         raise InputError("export: groups without data; give the images as data=(X, y), too")
     folder = run.path if isinstance(run, RunFolder) else Path(run)
     module = run.module if isinstance(run, RunFolder) else None
-    with given("" if data is None else data, groups) as source, given_module(module):
+    with nullcontext("") if data is None else given(data, groups) as source, given_module(module):
         settings = ExportSettings(
             folder, parse_formats(to), check=check, max_loss_points=max_loss_points, data=source or None,
             data_dir=None if data_dir is None else Path(data_dir),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def train(
         raise InputError("train: groups without data; give the images as data=(X, y), too")
     reported = receiver(progress, SILENT, CalledTrainingProgress, TrainView)
     trackers = Trackers(require_trackers(log), warnings.warn)
-    with given("" if data is None else data, groups) as source, reported as view, given_module(network), trackers:
+    images = nullcontext("") if data is None else given(data, groups)
+    with images as source, reported as view, given_module(network), trackers:
         draft = _draft(recipe, source)
         draft = draft if network is None else _with_module(draft, network)
         settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
@@ -163,4 +165,6 @@ def _repeats(settings: TrainSettings, resumed: RunFolder | None) -> Repeats | No
     """Folds and seeds of the settings, else those of the resumed run; None: one training. Raises: InputError."""
     if settings.folds is None and settings.seeds is None:
         return None if resumed is None else repeats.load_repeats(resumed)
+    if settings.folds == 0:  # without folds, it is None
+        raise InputError("--folds 0: at least 2 folds are needed; leave --folds out for one split")
     return Repeats(settings.folds or 0, 1 if settings.seeds is None else settings.seeds)

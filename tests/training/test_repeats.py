@@ -176,6 +176,7 @@ def test_a_dry_run_includes_all_parts(recipe, capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
+        (["--folds", "0"], "--folds 0: "),
         (["--folds", "1"], "--folds 1: "),
         (["--seeds", "0"], "--seeds 0: "),
         (["--seeds", "2", "--seed", "4294967295"], "the last seed is 4294967295"),

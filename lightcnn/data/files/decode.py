@@ -252,3 +252,8 @@ def reduce_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return pixels
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return _with_channel_axis(np.asarray(_resized_down(image), dtype=np.uint8))
+
+
+def reduce_all(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same for images (N, H, W, 1 or 3) of one size, N at least 1."""
+    return images if min(images.shape[1:3]) <= SHORTER_SIDE else np.stack([reduce_pixels(image) for image in images])

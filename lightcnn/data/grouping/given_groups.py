@@ -10,6 +10,7 @@ from lightcnn.data.files.spelling import same_name
 from lightcnn.data.grouping.belief import MIN_GROUPS
 from lightcnn.data.grouping.name_groups import NameGroups
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.recipe import ARRAYS
 
 
 def checked_groups(dataset: Dataset, names: NameGroups | None) -> Dataset:
@@ -33,10 +34,15 @@ def checked_groups(dataset: Dataset, names: NameGroups | None) -> Dataset:
 def _without_groups(dataset: Dataset, names: NameGroups | None) -> Dataset:
     """The data as if the manifest had no `group` column, with a warning."""
     count = len(dataset)
-    use = f"{names.reason}, and these were used instead" if names else "it counts the rows, so patients are unknown"
+    use = f"{names.reason}, and these were used instead" if names else "they count the images, so patients are unknown"
+    subject, remedy = (
+        ("The groups were", "leave groups out")
+        if dataset.source == ARRAYS
+        else ("The column 'group' was", "remove the column")
+    )
     message = (
-        f"The column 'group' was not used, since each of the {count:,} images has its own value: {use}. Give "
-        "all images of one patient the same value, or remove the column."
+        f"{subject} not used, since each of the {count:,} images has its own value: {use}. Give all images of one "
+        f"patient the same value, or {remedy}."
     )
     warned = dataset.with_warnings(ReportWarning("group_column_ignored", message, count))
     return warned.with_groups([str(i) for i in range(count)], "none")

@@ -19,7 +19,7 @@ from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_dup
 from lightcnn.data.image_files import ImageFiles
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
-from lightcnn.recipe import DuplicatesEffort
+from lightcnn.recipe import ARRAYS, DuplicatesEffort
 
 NO_GROUPS = "each image counts as its own group"
 NO_PATIENTS = "patients are unknown, and each photograph with its copies counts as one group"
@@ -54,7 +54,8 @@ def groups_from_source(dataset: Dataset) -> Dataset:
 
 def _reason_of_source(dataset: Dataset) -> str:
     """Who gave the groups, and how many of them contain images of several classes."""
-    reason = f"given by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
+    giver = "the manifest" if dataset.groups_from == "manifest" else "the source"
+    reason = "given with the images" if dataset.source == ARRAYS else f"given by {giver}"
     spanning = _spanning(dataset)
     if spanning:
         verb = "contains" if spanning == 1 else "contain"

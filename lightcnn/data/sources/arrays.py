@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn.data.dataset import Dataset, assemble
-from lightcnn.data.files.decode import pixels_of
+from lightcnn.data.files.decode import pixels_of, reduce_all, reduce_pixels
 from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
 from lightcnn.recipe import ARRAYS
@@ -25,7 +27,22 @@ from lightcnn.text import format_error
 
 NOT_STORED = "The images were given in Python and are not stored: train again with lightcnn.train(FILE, data=(X, y))."
 """The head of a recipe with such images."""
-_GIVEN: ContextVar[Dataset | None] = ContextVar("given", default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenImages:
+    """The data of a call, which are read when they are first needed, after its other arguments are checked."""
+
+    data: Any
+    groups: Any
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images. Raises: DataError."""
+        return read_arrays(self.data, self.groups)
+
+
+_GIVEN: ContextVar[GivenImages | None] = ContextVar("given", default=None)
 
 
 @contextmanager
@@ -33,14 +50,17 @@ def given(data: Any, groups: Any = None) -> Iterator[str]:
     """Makes images known to `load` inside this context, and returns their source; that of a path or a name is itself.
 
     `data` is a path, the name of a data set, a pair of arrays (X, y), or an object with a length and items of (image,
-    label), which is read once in order. `groups` (N,) names the patient or photograph of each image. Raises: DataError.
+    label), which is read once in order. `groups` (N,) names the patient or photograph of each image. Raises: DataError;
+    `load` raises that of arrays.
     """
     if isinstance(data, (str, Path)):
         if groups is not None:
             raise DataError(f"data {str(data)!r}: groups are given with arrays only; write them into a .csv")
+        if not str(data):
+            raise DataError("data: is empty; give a path, the name of a data set, or arrays (X, y)")
         yield str(data)
         return
-    token = _GIVEN.set(read_arrays(data, groups))
+    token = _GIVEN.set(GivenImages(data, groups))
     try:
         yield ARRAYS
     finally:
@@ -59,13 +79,13 @@ def recipe_head() -> str:
 
 def given_arrays() -> Dataset:
     """The images that are given now. Raises: DataError if there are none."""
-    dataset = _GIVEN.get()
-    if dataset is None:
+    images = _GIVEN.get()
+    if images is None:
         raise DataError(
             f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; give them again from "
             "Python with data=(X, y), or write them into a .npz"
         )
-    return dataset
+    return images.dataset
 
 
 def read_arrays(data: Any, groups: Any = None) -> Dataset:
@@ -75,11 +95,11 @@ def read_arrays(data: Any, groups: Any = None) -> Dataset:
     """
     images, labels = _pair(data)
     if isinstance(images, list):
-        checked: Any = [_image(image, number) for number, image in enumerate(images)]
+        checked: Any = [reduce_pixels(_image(image, number)) for number, image in enumerate(images)]
         if len({image.shape[2] for image in checked}) > 1:
             raise DataError("data: some images are grey and others have three channels; convert them to one kind")
     else:
-        checked = _images(images)
+        checked = reduce_all(_images(images))
     codes, classes = _classes(labels, len(checked))
     names = None if groups is None else _groups(groups, len(checked))
     return assemble(ARRAYS, checked, codes, classes, groups=names, groups_from="none" if names is None else "manifest")
@@ -137,9 +157,10 @@ def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
     if isinstance(value, Image.Image):
         return pixels_of(value, f"data: {name}")
     try:
-        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         raise DataError(f"data: {name} cannot be made an array; give {expected}") from None
+    return array.astype(object) if array.dtype.kind == "T" else array  # texts of any length, some perhaps missing
 
 
 def _plain(label: Any, number: int) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
+from lightcnn.data.files.decode import reduce_all
 from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
@@ -97,7 +98,7 @@ def _checked(
         raise DataError(
             f"{where} has {len(images)} images and {len(labels)} labels; give one label per image, at least one"
         )
-    return images, labels.astype(np.int64)
+    return reduce_all(images), labels.astype(np.int64)
 
 
 def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int64]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import html
 import io
 import re
 import shutil
-from collections.abc import Set
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch
 from PIL import Image
 
 import lightcnn
+from lightcnn.data.files.decode import decode
+from lightcnn.data.grouping.groups import check_groups, groups_from_source
+from lightcnn.data.grouping.near_duplicates import find_near_duplicates
 from lightcnn.data.sources.arrays import given, read_arrays
 from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError, InputError, LightcnnError
@@ -84,10 +88,58 @@ def test_texts_are_classes_in_alphabetical_order_and_integers_in_ascending_order
     assert numbers.classes == ("-1", "9", "10")
 
 
+def test_texts_of_any_length_are_classes_and_groups() -> None:
+    kind = np.dtypes.StringDType()
+    names = np.array(["mole", "burn", "acne"], kind)[LABELS]
+    dataset = read_arrays((IMAGES, names), groups=names)
+    assert dataset.classes == ("acne", "burn", "mole")
+    assert dataset.groups[:3].tolist() == ["mole", "burn", "acne"]
+
+
+def test_large_images_are_reduced_as_those_of_files_are(tmp_path: Path) -> None:
+    """So a network sees the same pixels in training as when it predicts an array, or a file, of that size."""
+    large = np.random.default_rng(0).integers(0, 256, (4, 300, 400, 3), np.uint8)
+    for number, image in enumerate(large):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    files = [decode(tmp_path / f"{number}.png").pixels for number in range(4)]
+    assert files[0].shape == (256, 341, 3)
+    labels = np.array([0, 0, 1, 1])
+    np.savez(tmp_path / "file.npz", train_images=large, train_labels=labels)
+    for dataset in (
+        read_arrays((large, labels)),
+        read_arrays(Pairs(list(large), labels)),
+        load(str(tmp_path / "file.npz")),
+    ):
+        assert all(np.array_equal(*pair) for pair in zip(dataset.images, files, strict=True))
+
+
 def test_groups_are_those_that_are_given() -> None:
     dataset = read_arrays((IMAGES, LABELS), groups=np.arange(60) // 2)
     assert dataset.groups[:4].tolist() == ["0", "0", "1", "1"]
     assert dataset.groups_from == "manifest"
+    assert groups_from_source(dataset).groups_reason.startswith("given with the images")
+    counted = read_arrays((IMAGES, LABELS), groups=np.arange(60))
+    (warning,) = check_groups(counted, find_near_duplicates(counted, "none")).warnings[-1:]
+    assert warning.message.startswith("The groups were not used, since each of the 60 images has its own value")
+    assert warning.message.endswith("or leave groups out.")
+
+
+def test_a_data_set_is_read_after_the_other_arguments_are_checked(tmp_path: Path) -> None:
+    pairs = Pairs(list(IMAGES), LABELS)
+    with pytest.raises(InputError, match="budget"):
+        lightcnn.search("1parsec", data=pairs, out=tmp_path / "run")
+    with pytest.raises(InputError, match="time"):
+        lightcnn.search("1MFLOPs", data=pairs, time="soon", out=tmp_path / "run")
+    with pytest.raises(InputError, match="already exists"):
+        lightcnn.train("quick", data=pairs, out=tmp_path)
+    assert pairs.read == 0
+
+
+@pytest.mark.parametrize("call", [lightcnn.search, lightcnn.audit, partial(lightcnn.train, "quick")])
+def test_an_empty_text_is_no_folder(call: Callable[..., object], tmp_path: Path) -> None:
+    arguments = {"data": ""} if call is not lightcnn.audit else {"source": ""}
+    with pytest.raises(DataError, match="data: is empty; give a path, the name of a data set"):
+        call(**arguments, out=tmp_path / "run")
 
 
 class NeitherEqualNorUnequal:
