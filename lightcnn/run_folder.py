@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -346,11 +347,25 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     """The name of the processor, if the system reports it."""
+    name = platform.processor() or platform.machine()
     if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        return linux_processor(Path("/proc/cpuinfo"), Path("/proc/device-tree/model")) or name
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or name
+    return name
+
+
+def linux_processor(cpu: Path, board: Path) -> str:
+    """The name of the processor in `/proc/cpuinfo`; on ARM, which has none there, its numbers and the board's name."""
+    texts = [file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "" for file in (cpu, board)]
+    lines = [line.partition(":") for line in texts[0].splitlines()]
+    facts = {key.strip(): value.strip() for key, _, value in reversed(lines)}  # of the first core
+    if "model name" in facts:
+        return facts["model name"]
+    numbers = [f"{key} {facts[key]}" for key in ("CPU implementer", "CPU part") if key in facts]
+    return ", ".join(filter(None, (texts[1].strip("\0 \n"), *numbers)))
 
 
 def _not_creatable(path: Path, error: OSError) -> RunError:

@@ -26,6 +26,25 @@ def test_a_folder_is_created_with_its_files_and_only_once(tmp_path: Path) -> Non
         RunFolder.resumed(run.path, resume=False, command="train", settings="data.json")
 
 
+@pytest.mark.parametrize(
+    ("cpu", "board", "name"),
+    [
+        ("processor : 0\nmodel name\t: AMD EPYC\nprocessor : 1\nmodel name\t: AMD EPYC\n", "", "AMD EPYC"),
+        (
+            "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\nprocessor\t: 1\nCPU part\t: 0xd05\n",
+            "Raspberry Pi 4 Model B\0",
+            "Raspberry Pi 4 Model B, CPU implementer 0x41, CPU part 0xd08",
+        ),
+        ("", "", ""),
+    ],
+)
+def test_processors_are_named_so_that_others_have_other_names(cpu: str, board: str, name: str, tmp_path: Path) -> None:
+    for file, text in (("cpuinfo", cpu), ("model", board)):
+        if text:
+            (tmp_path / file).write_text(text)
+    assert run_folder.linux_processor(tmp_path / "cpuinfo", tmp_path / "model") == name
+
+
 def test_a_folder_that_another_process_makes_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lightcnn.budget import LATENCY_RESOURCES, Budget, Cost
+from lightcnn.budget import LATENCY_RESOURCES, Budget, Cost, Resource
 from lightcnn.cost import cost, layer_extremes
 from lightcnn.cost_range import cost_bands, cost_range
 from lightcnn.device_cost import MAX_DIMENSION, device_cost
@@ -272,6 +272,13 @@ class BudgetedSpace:
             for limit in self.budget.limits
         )
 
+    def _predicted(self, resource: Resource) -> str:
+        """What is predicted of the fastest network for a latency, before the number that counts against the limit."""
+        model = next(model for model in self.latencies if model.resource == resource.name)
+        fastest = self.space.spec(self._smallest_by(resource.largest_count))
+        time = model.predict(latency_features(program(fastest)))
+        return f"is predicted to need {time:.0f} us, with the error of predictions ({model.error:.0%}) up to"
+
     def _require(self) -> None:
         """Raises: BudgetError if the smallest network breaks the budget, or the largest is below a lower limit."""
         for limit in self.budget.limits:
@@ -283,10 +290,13 @@ class BudgetedSpace:
                     f"have more than {MAX_DIMENSION} channels, rows or columns; use narrower stages"
                 )
             if least > limit.upper:
-                needs = "is predicted to need up to" if limit.resource in LATENCY_RESOURCES else "needs"
+                needs, remedy = "needs", "raise the limit"
+                if limit.resource in LATENCY_RESOURCES:
+                    needs = self._predicted(limit.resource)
+                    remedy += ", search again when no other program runs"
                 raise BudgetError(
                     f"budget {self.budget}: the smallest network of the space {self.name} {needs} {least} "
-                    f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
+                    f"{limit.resource.label}, over the limit of {limit.upper}; {remedy}, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )
         require_reached(self.space, self.budget, self.measure)

@@ -463,5 +463,6 @@ def test_a_meter_predicts_the_latency_of_other_widths_exactly() -> None:
 
 
 def test_a_latency_below_that_of_the_smallest_network_is_refused_with_its_time() -> None:
-    with pytest.raises(BudgetError, match=r"the smallest network of the space micro is predicted to need up to \d+ us"):
+    needs = r"the smallest network of the space micro is predicted to need \d+ us, with the error of predictions"
+    with pytest.raises(BudgetError, match=needs + r" \(\d+%\) up to \d+ us"):
         BudgetedSpace(SearchSpace.load("micro"), Budget.parse("20us"), latencies=[MADE_UP])
