@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, ShuffleSplit, cross_validate
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -62,8 +63,9 @@ VALUES_PER_IMAGE = {
 class OnSmallImages(LightCNNClassifier):
     """The same on feature vectors of any length up to 64, which become images of 8×8 pixels."""
 
-    def _pixels(self, X: Any) -> Any:
-        return super()._pixels(np.pad(X, ((0, 0), (0, SIDE**2 - X.shape[1]))))
+    @staticmethod
+    def _pixels(X: Any, values: tuple[float, float]) -> Any:
+        return LightCNNClassifier._pixels(np.pad(X, ((0, 0), (0, SIDE**2 - X.shape[1]))), values)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -114,6 +116,18 @@ def test_flattened_squares_of_other_numbers_are_the_same_images(fitted: LightCNN
     assert model.n_features_in_ == SIDE**2
     kept = lightcnn.Run.load(tmp_path / "kept").predict(list(IMAGES))
     assert (kept.probabilities[:, ::-1] == model.predict_proba(flat)).all()
+
+
+def test_a_fit_that_fails_leaves_the_classifier_as_it_was(fitted: LightCNNClassifier) -> None:
+    new = clone(fitted).set_params(budget="10FLOPs")
+    with pytest.raises(InputError):
+        new.fit(IMAGES, NAMES)
+    with pytest.raises(NotFittedError):
+        new.predict(IMAGES)
+    again = pickle.loads(pickle.dumps(fitted)).set_params(budget="10FLOPs")
+    with pytest.raises(InputError):
+        again.fit(IMAGES / 255, np.array(["a", "b", "c"])[np.arange(60) % 3])
+    assert (again.predict_proba(IMAGES) == fitted.predict_proba(IMAGES)).all()
 
 
 def test_images_in_colour() -> None:
