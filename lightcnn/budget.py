@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 from lightcnn.errors import BudgetError
+from lightcnn.text import in_one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,8 @@ class Budget:
             >>> lightcnn.Budget.parse("1MFLOPs").document()
             {'macs': {'lower': None, 'upper': 1000000}}
         """
+        if not isinstance(text, str):
+            raise BudgetError(f"budget: {in_one_line(text)} is not a text; write limits as in 1MFLOPs,50kparams")
         if len(text) > MAX_CHARACTERS:
             raise BudgetError(f"budget: longer than {MAX_CHARACTERS} characters; write limits as in 1MFLOPs,50kparams")
         limits: dict[str, Limit] = {}

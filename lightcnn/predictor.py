@@ -209,11 +209,19 @@ def _finite(row: Evaluation) -> Evaluation | str:
     return row if np.isfinite(row.probabilities).all() else "makes the network's numbers overflow"
 
 
-def several_images(images: Any) -> list[Any]:
-    """The images, or the one image, that a user gave. Raises: InputError if they are neither."""
+def several_images(images: Any, channels: int) -> list[Any]:
+    """The images, or the one image, that a user gave to a network of images with so many channels.
+
+    Raises: InputError if they are neither, or are an array of which this is unclear.
+    """
     shape: tuple[int, ...] = getattr(images, "shape", ())
     if isinstance(images, str | Path | PillowImage) or len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3)):
         return [images]
+    if len(shape) == 3 and (shape[-1] in (2, 4) or shape[0] == channels == 3):
+        kind = "an image with transparency" if shape[-1] in (2, 4) else "one image with its channels first"
+        raise InputError(
+            f"images: an array of shape {shape} may be {kind}; give one as (H, W, 3), and several grey ones as a list"
+        )
     try:
         iterator = iter(images)
     except TypeError:

@@ -105,7 +105,9 @@ class Run(run_folder.RunFolder):
         """
         from lightcnn.predictor import several_images
 
-        return self.trained.predict(several_images(images), abstain_below=abstain_below)
+        return self.trained.predict(
+            several_images(images, self.trained.preprocess.channels), abstain_below=abstain_below
+        )
 
     def __repr__(self) -> str:
         facts = self._facts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -206,6 +207,12 @@ def test_unreadable_text_is_named(text: str, term: str) -> None:
     assert message.startswith(f"budget {text!r}: ")
     assert repr(term) in message
     assert all(unit in message for unit in EVERY_UNIT)
+
+
+@pytest.mark.parametrize("value", [5, None, ["1MFLOPs"]])
+def test_what_is_not_a_text_is_refused(value: Any) -> None:
+    with pytest.raises(BudgetError, match=r"^budget: .* is not a text; write limits as in 1MFLOPs,50kparams$"):
+        Budget.parse(value)
 
 
 @pytest.mark.parametrize("text", ["..1MFLOPs", "1MFLOPs..", "0.9.. MFLOPs"])

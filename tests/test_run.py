@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import lightcnn
-from lightcnn.errors import RunError
+from lightcnn.errors import InputError, RunError
 
 REPORT = {
     "command": "search",
@@ -83,10 +83,28 @@ def test_an_unfinished_or_damaged_run_has_a_text(tmp_path: Path) -> None:
 def test_one_image_needs_no_brackets(images: Any, count: int, tmp_path: Path) -> None:
     run = finished(tmp_path / "run", REPORT)
     seen: list[Any] = []
-    trained = SimpleNamespace(predict=lambda several, abstain_below: seen.extend(several))
-    run.__dict__["trained"] = trained
+    run.__dict__["trained"] = SimpleNamespace(
+        predict=lambda several, abstain_below: seen.extend(several), preprocess=SimpleNamespace(channels=1)
+    )
     run.predict(images)
     assert len(seen) == count
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "message"),
+    [
+        ((8, 8, 4), 1, r"images: an array of shape \(8, 8, 4\) may be an image with transparency; give one as"),
+        ((8, 8, 2), 3, "may be an image with transparency; give one as"),
+        ((3, 8, 8), 3, "may be one image with its channels first; give one as .*, and several grey ones as a list"),
+    ],
+)
+def test_an_array_that_may_be_one_image_is_not_taken_for_several(
+    shape: tuple[int, ...], channels: int, message: str, tmp_path: Path
+) -> None:
+    run = finished(tmp_path / "run", REPORT)
+    run.__dict__["trained"] = SimpleNamespace(predict=None, preprocess=SimpleNamespace(channels=channels))
+    with pytest.raises(InputError, match=message):
+        run.predict(np.zeros(shape, np.uint8))
 
 
 def test_an_untrusted_report_prints_no_control_characters(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from lightcnn.errors import InputError
-from lightcnn.text import first_line, not_one_of
+from lightcnn.text import first_line, in_one_line, not_one_of
 
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
@@ -26,7 +26,9 @@ def require_trackers(log: str | Sequence[str]) -> tuple[TrackerName, ...]:
 
     Raises: InputError if one is unknown or not installed, lacks a key, or refuses the store that is set for it.
     """
-    given = dict.fromkeys([log] if isinstance(log, str) else log)
+    given = [log] if isinstance(log, str) else log
+    if not isinstance(given, Sequence):
+        raise InputError(f"--log {in_one_line(log)}: not a list of trackers; give some of {', '.join(TRACKERS)}")
     for name in given:
         if name not in TRACKERS:
             raise InputError(f"--log {not_one_of(str(name), TRACKERS)}")

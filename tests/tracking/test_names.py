@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,12 @@ def test_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, *TRACKERS)
     with pytest.raises(InputError, match=r"^--log 'mlfow' is not one of tensorboard, mlflow, wandb; did you mean 'mlf"):
         require_trackers(["tensorboard", "mlfow"])
+
+
+@pytest.mark.parametrize("log", [None, 5])
+def test_what_is_no_list_is_refused(log: Any) -> None:
+    with pytest.raises(InputError, match=rf"^--log {log}: not a list of trackers; give some of tensorboard, mlflow"):
+        require_trackers(log)
 
 
 def test_a_folder_that_a_tracker_made_is_not_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
