@@ -37,9 +37,9 @@ SECOND_SHARE = 0.5
 """Time is kept for a second seed of the best networks if both trainings need no larger share of it: seeds differ by 0.1
 points, good networks by 0.5, so comparing comes first."""
 RUNG_FACTOR = 3
-"""Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates. In made-up
-searches with the curves of 33 trainings, 3 is the best at 0.3 MFLOPs, and between 2 and 4 at 1 MFLOPs
-(docs/reference/measurements.md, as the next constants)."""
+"""Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates. Made-up
+searches with the curves of 33 trainings prefer 3 at 0.3 MFLOPs and 2 at 1 MFLOPs, if the first rung is short
+(docs/reference/measurements.md)."""
 RUNG_COST = 1 + 2 / 3 + 6 / 9
 """Images of all rungs for each network, in those of the first rung: nothing is trained twice."""
 NETWORKS = 30

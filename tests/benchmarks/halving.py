@@ -5,12 +5,13 @@
 The table has finished trainings with their log loss at several lengths. From these, made-up networks are drawn: the
 logarithms of their log losses at all lengths are normal, with the correlations that the trainings have (each data set
 standardised, then pooled by budget). Each made-up search compares as many of them as its time allows: at the first
-rung, the best 1/factor of those at a rung of factor times the length, and so on. The two best at the last rung are
-trained to the end, and the better one is delivered. With the factor 1, all are compared at one length.
+rung, the best 1/factor of those (two at least) at a rung of factor times the length, and so on. The two best at the
+last rung are trained to the end, and the better one is delivered. With the factor 1, all are compared at one length.
 
 A row is a factor and a first rung, a column the time for comparing, in final trainings. A value is by how many standard
-deviations the log loss of the delivered network is below that of a random one, on average, and in brackets the networks
-compared. All values of a column are of the same networks. A search that could compare fewer than four is left out.
+deviations the logarithm of the log loss of the delivered network is below that of a random one, on average, and in
+brackets the networks compared. All values of a column are of the same networks. A search that could compare fewer than
+four is left out. How far the correlations of few trainings can be trusted is not part of it.
 """
 
 from __future__ import annotations
@@ -53,12 +54,17 @@ class Curves:
         zeros = np.zeros(len(self.lengths))
         return random.multivariate_normal(zeros, self.correlations, size=networks, method="eigh")
 
-    def at(self, drawn: NDArray[np.float64], images: float) -> NDArray[np.float64]:
-        """The log losses (networks,) at a length between two of the table's, in proportion to its logarithm."""
+    def at(self, drawn: NDArray[np.float64], images: float, random: np.random.Generator) -> NDArray[np.float64]:
+        """The log losses (networks,) at a length between two of the table's, in proportion to its logarithm.
+
+        A mean of two varies less than each, so it gets the noise that it lacks.
+        """
         after = int(np.clip(np.searchsorted(self.lengths, images), 1, len(self.lengths) - 1))
         first, second = np.log(self.lengths[after - 1 : after + 1])
-        share = (math.log(images) - first) / (second - first)
-        return (1 - share) * drawn[:, after - 1] + share * drawn[:, after]
+        shares = np.array([second - math.log(images), math.log(images) - first]) / (second - first)
+        both = slice(after - 1, after + 1)
+        lacking = max(0.0, 1 - shares @ self.correlations[both, both] @ shares)
+        return np.asarray(drawn[:, both] @ shares + math.sqrt(lacking) * random.standard_normal(len(drawn)))
 
 
 @dataclass(frozen=True)
@@ -73,19 +79,27 @@ class Halving:
         count = MAX_RUNGS if self.factor > 1 else 1
         return [rung for place in range(count) if 2 * (rung := self.first * self.factor**place) <= end]
 
-    def networks(self, images: float, end: float) -> int:
-        """The networks that so many images suffice for. Each continues from rung to rung."""
-        rungs = self.rungs(end)
-        steps = zip([0, *rungs], rungs, strict=False)
-        cost = sum((rung - before) / self.factor**place for place, (before, rung) in enumerate(steps))
-        return int(images / cost)
+    def kept(self, networks: int, end: float) -> list[int]:
+        """How many networks are trained to each rung, and to the end."""
+        places = range(len(self.rungs(end)))
+        return [*(max(FINALISTS, networks // self.factor**place) for place in places), FINALISTS]
 
-    def delivered(self, curves: Curves, drawn: NDArray[np.float64]) -> float:
+    def images(self, networks: int, end: float) -> int:
+        """The images of all rungs. Each network continues from rung to rung."""
+        rungs = self.rungs(end)
+        steps = zip([0, *rungs[:-1]], rungs, self.kept(networks, end)[:-1], strict=True)
+        return sum(count * (rung - before) for before, rung, count in steps)
+
+    def networks(self, images: float, end: float) -> int:
+        """The most networks for whose rungs so many images suffice; 0 if they suffice for none."""
+        most = int(images / self.first)
+        return next((count for count in range(most, 0, -1) if self.images(count, end) <= images), 0)
+
+    def delivered(self, curves: Curves, drawn: NDArray[np.float64], random: np.random.Generator) -> float:
         """The log loss at the end of the better one of the best networks at the last rung."""
-        rungs, count = self.rungs(curves.lengths[-1]), len(drawn)
-        for place, rung in enumerate(rungs, 1):
-            kept = FINALISTS if place == len(rungs) else max(FINALISTS, math.ceil(count / self.factor**place))
-            drawn = drawn[np.argsort(curves.at(drawn, rung))[:kept]]
+        end = curves.lengths[-1]
+        for rung, kept in zip(self.rungs(end), self.kept(len(drawn), end)[1:], strict=True):
+            drawn = drawn[np.argsort(curves.at(drawn, rung, random))[:kept]]
         return float(drawn[:, -1].min())
 
 
@@ -117,7 +131,7 @@ def print_table(curves: Curves, searches: int) -> None:
         drawn = curves.draw(max(networks for (_, other), networks in compared.items() if other == time), random)
         for way in ways:
             if networks := compared.get((way, time)):
-                sums[way, time] -= way.delivered(curves, drawn[:networks])
+                sums[way, time] -= way.delivered(curves, drawn[:networks], random)
     print("factor  first rung" + "".join(f"{time:>12g}" for time in TIMES))
     for way in ways:
         cells = [
