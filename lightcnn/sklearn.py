@@ -106,36 +106,46 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Searches on images X and labels y (N,). `groups` (N,) names the patient of each image; none is split.
 
         Raises: ValueError, by scikit-learn, or InputError if an argument is wrong; LightcnnError if no network can be
-        trained.
+        trained. The classifier is then as it was before.
         """
+        before = dict(self.__dict__)
+        try:
+            return self._fit(X, y, groups)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, groups: Any) -> Self:
+        """The same, which leaves attributes behind if it fails."""
         X, y = validate_data(self, X, y, allow_nd=True)
         check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ArraysError(f"y: all labels are of one class, {classes[0]!r}; give two or more classes")
-        values = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ArraysError(f"y: all labels are of one class, {self.classes_[0]!r}; give two or more classes")
+        self.shape_ = X.shape[1:]
+        self.range_ = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
         is_text = y.dtype.kind == "O" and all(isinstance(label, str) for label in y)  # such as columns of pandas
-        has_names = (is_text or y.dtype.kind in "iuU") and are_class_names(map(str, classes))
+        has_names = (is_text or y.dtype.kind in "iuU") and are_class_names(map(str, self.classes_))
+        self._names = [str(name) for name in (self.classes_ if has_names else range(len(self.classes_)))]
         with TemporaryDirectory(prefix="lightcnn-") as folder:
             run = search(
-                self.budget, data=(self._pixels(X, values), y if has_names else codes), groups=groups, time=self.time,
+                self.budget, data=(self._pixels(X), y if has_names else codes), groups=groups, time=self.time,
                 trials=self.trials, epochs=self.epochs, metric=self.metric, space=self.space, set=self.set,
                 workers=self.workers, device=self.device, seed=self._seed(), out=self.out or Path(folder) / "run",
             )  # fmt: skip
-            network, report = TrainedNetwork.load(run, device=self.device), run.report
-        self.classes_, self.shape_, self.range_ = classes, X.shape[1:], values
-        self._names = [str(name) for name in (classes if has_names else range(len(classes)))]
-        self.network_, self.report_ = network, report
+            self.network_ = TrainedNetwork.load(run, device=self.device)
+            self.report_ = run.report
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probabilities (N, K) of the classes in the order of `classes_`."""
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, allow_nd=True)
         if X.shape[1:] != self.shape_:
             raise ArraysError(f"X: images of shape {X.shape[1:]}, but the training images had {self.shape_}")
         columns = [self.network_.preprocess.classes.index(name) for name in self._names]
-        return self.network_.predict(list(self._pixels(X, self.range_))).probabilities[:, columns]
+        return self.network_.predict(list(self._pixels(X))).probabilities[:, columns]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each image (N,)."""
@@ -161,18 +171,17 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             f"{SEED_LIMIT - 1}, None, or a numpy.random.RandomState"
         )
 
-    @staticmethod
-    def _pixels(X: NDArray[Any], values: tuple[float, float]) -> NDArray[np.uint8]:
-        """Images of uint8, (N, H, W[, C]); the first of the `values` becomes black, the second white."""
+    def _pixels(self, X: NDArray[Any]) -> NDArray[np.uint8]:
+        """Images of uint8, (N, H, W[, C])."""
         if X.ndim == 2:
             side = math.isqrt(X.shape[1])
             if side**2 != X.shape[1]:
                 rule = f"{X.shape[1]} values per image are no square"
                 raise ArraysError(f"X: {rule}; give images (N, H, W) or (N, H, W, 3)")
             X = X.reshape(-1, side, side)
-        if X.dtype == np.uint8 and values == (0.0, 255.0):
+        if X.dtype == np.uint8 and self.range_ == (0.0, 255.0):
             return X
-        low, high = values
+        low, high = self.range_
         share = (X.astype(np.float64) - low) / ((high - low) or 1.0)
         pixels: NDArray[np.uint8] = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
         return pixels
