@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -44,28 +45,35 @@ def evaluate(
 
     An own module may have a last dense layer that sees parts of an image one by one; then there are statistics only.
     """
+    with dense_inputs(model) as dense:
+
+        def work(chunk: Tensor) -> Tensor:
+            dense.clear()
+            predicted = _probabilities(model, chunk, preprocess)
+            last = [_dense_features(inputs) for inputs in dense[-1:] if len(inputs) == len(chunk)]
+            return torch.cat([predicted, *last, pixel_statistics(chunk)], 1)
+
+        rows = _in_batches(model, images, batch, work)
+    classes = len(preprocess.classes)
+    return rows[:, :classes], rows[:, classes:]
+
+
+@contextmanager
+def dense_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """The inputs of the dense layers of a model, which are appended to the list while it runs."""
     dense: list[Tensor] = []
-
-    def work(chunk: Tensor) -> Tensor:
-        dense.clear()
-        predicted = _probabilities(model, chunk, preprocess)
-        last = [_dense_features(inputs) for inputs in dense[-1:] if len(inputs) == len(chunk)]
-        return torch.cat([predicted, *last, pixel_statistics(chunk)], 1)
-
     hooks = [
         part.register_forward_pre_hook(
-            lambda _, inputs, named: dense.extend((*inputs, *named.values())), with_kwargs=True
+            lambda _, inputs, named: dense.append([*inputs, *named.values()][0]), with_kwargs=True
         )
         for part in model.modules()
         if isinstance(part, nn.Linear)
     ]
     try:
-        rows = _in_batches(model, images, batch, work)
+        yield dense
     finally:
         for hook in hooks:
             hook.remove()
-    classes = len(preprocess.classes)
-    return rows[:, :classes], rows[:, classes:]
 
 
 def measure_unlikeness(model: nn.Module, pipeline: Pipeline, preprocess: Preprocess) -> Unlikeness:

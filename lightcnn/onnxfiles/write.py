@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightcnn.counting.copies import zero_image
 from lightcnn.errors import LightcnnError
+from lightcnn.inference import dense_inputs
 from lightcnn.text import first_line
 
 INPUT_NAME, OUTPUT_NAME, DENSE_NAME = "image", "logits", "dense"
@@ -18,26 +19,24 @@ INPUT_NAME, OUTPUT_NAME, DENSE_NAME = "image", "logits", "dense"
 
 
 class _WithDense(nn.Module):
-    """A network that also returns the input (N, features) of its last dense layer, averaged over other dimensions."""
+    """A network that also returns the input (N, features) of its last dense layer, averaged over other dimensions.
 
-    def __init__(self, model: nn.Module) -> None:
+    As in `lightcnn.inference`, a layer that sees parts of `images` (N, C, H, W) one by one counts as none.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
         super().__init__()
         self.model = model
+        with dense_inputs(model) as dense:
+            model(images)
+        self.has_dense = bool(dense) and len(dense[-1]) == len(images)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits and dense features; logits alone if the network has no dense layer."""
-        dense: list[Tensor] = []
-        hooks = [
-            part.register_forward_pre_hook(lambda _, inputs: dense.append(inputs[0]))
-            for part in self.model.modules()
-            if isinstance(part, nn.Linear)
-        ]
-        try:
+        with dense_inputs(self.model) as dense:
             logits: Tensor = self.model(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return (logits, *(rows.flatten(1, -2).mean(1) if rows.ndim > 2 else rows for rows in dense[-1:]))
+        last = dense[-1:] if self.has_dense else []
+        return (logits, *(rows.flatten(1, -2).mean(1) if rows.ndim > 2 else rows for rows in last))
 
 
 def onnx_bytes(model: nn.Module, shape: tuple[int, int, int], *, with_dense: bool = False) -> bytes:
@@ -52,8 +51,8 @@ def onnx_bytes(model: nn.Module, shape: tuple[int, int, int], *, with_dense: boo
         with redirect_stdout(io.StringIO()), torch.no_grad():
             image, names = zero_image(model, shape), [OUTPUT_NAME]
             if with_dense:
-                model = _WithDense(model).eval()
-                names = [OUTPUT_NAME, DENSE_NAME][: len(model(image))]
+                model = _WithDense(model, image).eval()
+                names = [OUTPUT_NAME, DENSE_NAME][: 1 + model.has_dense]
             program = torch.onnx.export(
                 model, (image,), dynamo=True, verbose=False, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 input_names=[INPUT_NAME], output_names=names,

@@ -200,7 +200,7 @@ class Parts(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = self.conv(x).movedim(1, 3)
         logits: Tensor = self.classifier(input=parts.reshape(-1, 4))
-        return logits.reshape(len(x), -1, 2).mean(1)
+        return logits.reshape(x.shape[0], -1, 2).mean(1)
 
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
@@ -243,6 +243,8 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 def test_the_last_dense_layer_may_see_parts_of_images_by_name(tmp_path: Path) -> None:
     run = train(Parts(), out=tmp_path / "run")
     assert run.predict(IMAGES[:2]).probabilities.shape == (2, 2)
+    (row,) = lightcnn.export(run, "onnx", out=tmp_path / "export").report["formats"]
+    assert row["format"] == "onnx"
 
 
 def test_a_run_of_a_module_teaches_a_search(folder: Path, tmp_path: Path) -> None:
