@@ -30,7 +30,7 @@ class PlannedSearch:
     """A search that starts or resumes; it compares networks on validation images of so many `groups`.
 
     `chosen` is why the space was chosen, None if the user gave it. `warnings` are those that are known before any
-    training. `is_over` if earlier sessions have used the time.
+    training. `is_over` if earlier sessions have used the time, `had_result` if the last of them ended with a network.
     """
 
     run: RunFolder
@@ -42,6 +42,7 @@ class PlannedSearch:
     chosen: SpaceChoice | None
     warnings: Sequence[ReportWarning]
     is_over: bool
+    had_result: bool = False
 
 
 class SearchProgress:

@@ -70,10 +70,11 @@ class SearchSession:
         parts = self._parts
         # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
         parts.folder.write_bytes(SETTINGS_FILE, parts.settings.yaml())
+        had_result = (parts.folder / "report.json").is_file()
         parts.folder.remove("report.json")
         if parts.settings.seconds is not None:
             self._searcher.store_limit(parts.settings.seconds, self._limit_since)
-        self._begin_progress()
+        self._begin_progress(had_result=had_result)
         self._search()
         parts.progress.searched()
         trained = self._final_phase.run()
@@ -85,13 +86,13 @@ class SearchSession:
         promising = in_turns(ranked, self._searcher.bands.turn)[:KEPT_STATES]
         remove_states(parts.folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
 
-    def _begin_progress(self) -> None:
+    def _begin_progress(self, *, had_result: bool) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
         parts = self._parts
         parts.progress.planned(
             PlannedSearch(
                 parts.folder, parts.space, parts.plan, self._clock, parts.settings, parts.data.validation_groups,
-                parts.inputs.chosen, self._warnings, self._is_over(),
+                parts.inputs.chosen, self._warnings, self._is_over(), had_result,
             )
         )  # fmt: skip
         for outcome in self._earlier:

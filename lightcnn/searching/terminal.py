@@ -64,9 +64,9 @@ class SearchView(LiveView, SearchProgress):
         self._phase, self._current = what, f"{done:,} of {total:,} networks"
 
     def teaching(self, done: int, total: int) -> None:
-        """Shows how many epochs of the teacher are done; announces it."""
+        """Shows how many epochs of the teacher are done; without a live view, announces its training."""
         interrupt.check()
-        if self._phase != TEACHING:
+        if not self.is_live and self._phase != TEACHING:
             epochs = "one epoch" if total == 1 else f"{total} epochs"
             self.line(f"the teacher is trained first, for at most {epochs}, which is part of --time if it is given")
         self._phase, self._current = TEACHING, f"{done} of {total} epochs"
@@ -92,8 +92,7 @@ class SearchView(LiveView, SearchProgress):
             longer = longer_command(
                 search.run.path, longer_time(settings.seconds, search.clock.elapsed()), settings.data
             )
-            has_result = (search.run / "report.json").is_file()
-            self.line(ended_line(settings.seconds, longer, has_result=has_result))
+            self.line(ended_line(settings.seconds, longer, has_result=search.had_result))
             return
         for line in filter(None, (self._read, self._timed)):
             self.line(line)
