@@ -220,7 +220,8 @@ def several_images(images: Any, channels: int) -> list[Any]:
     if len(shape) == 3 and (shape[-1] in (2, 4) or shape[0] == channels == 3):
         kind = "an image with transparency" if shape[-1] in (2, 4) else "one image with its channels first"
         raise InputError(
-            f"images: an array of shape {shape} may be {kind}; give one as (H, W, 3), and several grey ones as a list"
+            f"images: an array of shape {tuple(shape)} may be {kind}; give one as (H, W, 3), and several grey ones as "
+            "a list"
         )
     try:
         iterator = iter(images)

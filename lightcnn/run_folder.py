@@ -359,7 +359,10 @@ def _processor() -> str:
 
 def linux_processor(cpu: Path, board: Path) -> str:
     """The name of the processor in `/proc/cpuinfo`; on ARM, which has none there, its numbers and the board's name."""
-    texts = [file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "" for file in (cpu, board)]
+    texts = ["", ""]
+    for number, file in enumerate((cpu, board)):
+        with contextlib.suppress(OSError):
+            texts[number] = file.read_text(encoding="utf-8", errors="replace")
     lines = [line.partition(":") for line in texts[0].splitlines()]
     facts = {key.strip(): value.strip() for key, _, value in reversed(lines)}  # of the first core
     if "model name" in facts:

@@ -88,13 +88,20 @@ class TeacherRun:
     def seconds(self, dataset: Dataset, some: NDArray[np.int64]) -> float:
         """Seconds in which it predicts one image, measured on those at the indices `some`."""
         start = time.perf_counter()
-        self.predict(dataset, some)
+        self._table(dataset, some, no_progress)
         return (time.perf_counter() - start) / len(some)
 
     def predict(
         self, dataset: Dataset, train: NDArray[np.int64], progress: Progress = no_progress
     ) -> TeacherPredictions:
         """Its predictions for the training images at the indices `train`."""
+        return TeacherPredictions(
+            str(self.run.path), self.run.sha256("weights.safetensors"), _test_accuracy(self.run), dataset.fingerprint,
+            dataset.classes, train, self._table(dataset, train, progress), self.note,
+        )  # fmt: skip
+
+    def _table(self, dataset: Dataset, train: NDArray[np.int64], progress: Progress) -> NDArray[np.float32]:
+        """The probabilities (N, classes) of the images at the indices `train`."""
         rule, step = self.network.preprocess, "images that the teacher predicts"
         chunks = []
         for start in range(0, len(train), BATCH):
@@ -103,11 +110,7 @@ class TeacherRun:
             chunks.append(probabilities(self.network.model, torch.stack(pixels).to(self.network.device), rule))
         progress(step, len(train), len(train))
         columns = [rule.classes.index(name) for name in dataset.classes]
-        table = np.ascontiguousarray(np.concatenate(chunks)[:, columns], dtype=np.float32)
-        return TeacherPredictions(
-            str(self.run.path), self.run.sha256("weights.safetensors"), _test_accuracy(self.run), dataset.fingerprint,
-            dataset.classes, train, table, self.note,
-        )  # fmt: skip
+        return np.ascontiguousarray(np.concatenate(chunks)[:, columns], dtype=np.float32)
 
 
 def require_teacher(name: str, *, key: str) -> None:

@@ -106,7 +106,7 @@ class Audit:
 
     @property
     def file_shapes(self) -> NDArray[np.integer[Any]]:
-        """Width and height of every image as stored in its file, before it is reduced on decoding, (N, 2)."""
+        """Width and height of every image as stored in its file, before it is reduced, (N, 2); arrays are reduced."""
         images = self.dataset.images
         if isinstance(images, ImageFiles):
             return images.facts.sizes

@@ -26,15 +26,21 @@ from lightcnn.searching.latency.models import LatencyModels, measure_models, rea
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
-from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher, require_teacher_argument
-from lightcnn.searching.teaching import planned as planned_teacher
+from lightcnn.searching.teaching import (
+    NewTeacher,
+    Teacher,
+    find_teacher,
+    planned_teacher,
+    require_teacher_argument,
+    teaching_seconds,
+)
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trials.place import StudyFile, StudyPlace
 from lightcnn.space import SearchSpace
 from lightcnn.space_choice import SpaceChoice, choose_space
-from lightcnn.teacher import TEACHER_FILE
+from lightcnn.teacher import TEACHER_FILE, TeacherRun
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,10 @@ def prepare(
     space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
-    if teacher is not None and settings.seconds is not None:
+    if isinstance(teacher, (NewTeacher, TeacherRun)) and settings.seconds is not None:
         wait_until_idle()
-        teacher = planned_teacher(teacher, dataset, sets, settings.seconds, began)
+        before = teaching_seconds(existing) if existing else 0.0
+        teacher = planned_teacher(teacher, dataset, sets, settings.seconds, began - before)
     return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began, chosen)
 
 

@@ -131,7 +131,9 @@ def teacher_estimate(teacher: Teacher | None, name: str | None) -> dict[str, Any
     return {"teacher": {"name": name, "epochs": epochs, "seconds": round(expected_seconds(teacher), 1) or None}}
 
 
-def planned(teacher: Teacher | None, dataset: Dataset, sets: Split, limit: float, began: float) -> Teacher | None:
+def planned_teacher(
+    teacher: Teacher | None, dataset: Dataset, sets: Split, limit: float, began: float
+) -> Teacher | None:
     """The teacher with the seconds that it will take, in a search of `limit` seconds since `began`.
 
     `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured. Raises: InputError if it
@@ -142,7 +144,7 @@ def planned(teacher: Teacher | None, dataset: Dataset, sets: Split, limit: float
     if not isinstance(teacher, TeacherRun):
         return teacher
     scaled, few = dataset.scaled_to(sets.train), sets.train[:BATCH]
-    teacher.predict(scaled, few[:2])  # the first images take longer
+    teacher.seconds(scaled, few[:2])  # the first images take longer
     expected = len(sets.train) * teacher.seconds(scaled, few)
     spent = time.monotonic() - began
     if expected > TIME_SHARE * (limit - spent):
@@ -176,6 +178,8 @@ def predictions_of(
         teacher = opened
     if isinstance(teacher, TeacherRun):
         teacher = teacher.predict(dataset, train, progress.reading)
+    if (folder / f"{FOLDER}/report.json").is_file():
+        Checkpoints(folder / f"{FOLDER}/checkpoints").remove()
     if teacher is not None and not (folder / TEACHER_FILE).is_file():
         folder.write_bytes(TEACHER_FILE, teacher.content())
     return teacher
@@ -205,7 +209,6 @@ def _trained(teacher: NewTeacher, folder: RunFolder, progress: SearchProgress) -
             run = session.train_one(
                 teacher.setup, path, run, progress=reported, started=started, time_limit=teacher.seconds
             )
-    Checkpoints(run / "checkpoints").remove()
     return run
 
 
@@ -257,23 +260,21 @@ def _new_teacher(
             setup = prepare_training(draft, device.type, read=(settings.data, dataset))
             return NewTeacher(name, setup, is_started=True)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
-        if settings.seconds is None and "=" not in name:  # with a time limit it is built to measure its speed
-            build_network(setup.recipe.network, settings.seed)
     return NewTeacher(name, setup, is_started=False)
 
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Names the teacher in errors of its recipe, its weights and its training, and how else it can be trained."""
+    """Names the teacher in errors of its recipe, its weights and its training, which has settings of its own."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{OPTION} {name}: {error}") from None
     except TrainingError as error:
-        raise TrainingError(
-            f"{OPTION} {name}: {error}; the teacher has settings of its own, so train it by lightcnn train finetune "
-            f"with these, and name its run: {OPTION} RUN"
-        ) from error
+        remedy = ""
+        if "--set" in str(error):
+            remedy = f", in a training of its own: lightcnn train finetune, then a new search with {OPTION} RUN"
+        raise TrainingError(f"{OPTION} {name}: {error}{remedy}") from error
 
 
 def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
@@ -305,9 +306,9 @@ def _limited(setup: TrainingSetup, name: str, epoch: float, spent: float, second
     return replace(setup, recipe=recipe.model_copy(update={"training": training}))
 
 
-def _minutes(epoch: float, spent: float) -> int:
-    """The whole minutes of a search with time for an epoch of its teacher after the `spent` seconds.
+def _minutes(needed: float, spent: float) -> int:
+    """The whole minutes of a search with time for so many seconds of its teacher after the `spent` ones.
 
     More of them are spent if a longer search times more networks for a latency, but no larger share of its time.
     """
-    return int((epoch / TIME_SHARE / SAFETY_SHARE / (1 - TIMING_SHARE) + spent) / 60) + 1
+    return int((needed / TIME_SHARE / SAFETY_SHARE / (1 - TIMING_SHARE) + spent) / 60) + 1

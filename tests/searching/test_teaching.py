@@ -448,7 +448,14 @@ def test_a_dry_run_prints_the_teacher_and_plans_with_the_time_that_it_takes(
 def test_the_predictions_of_a_teacher_are_a_part_of_the_time(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 0.25 s for one image they are too long for one minute, and a part of the plan of three."""
+    """At 0.25 s for one image they are too long for one minute, and a part of ten."""
+    spent, real = list[float](), job.plans
+
+    def plans(*values: Any) -> object:
+        spent.append(time.monotonic() - values[5])
+        return real(*values)
+
+    monkeypatch.setattr(job, "plans", plans)
     monkeypatch.setattr("lightcnn.teacher.TeacherRun.seconds", lambda *values: 0.25)
     teacher = folder / "teacher"
     images = RunFolder.load(teacher).data["counts"]["train"]
@@ -458,6 +465,7 @@ def test_the_predictions_of_a_teacher_are_a_part_of_the_time(
     assert "more than a third of the time that is left; give --time" in error
     assert run([*words, "10m", "--dry-run"]) == 0
     assert f"teacher {teacher}: its predictions take about {images / 4:.0f} s" in capsys.readouterr().out.splitlines()
+    assert images / 4 < spent[0] < images / 4 + 60
 
 
 @pytest.mark.usefixtures("short")
@@ -471,8 +479,10 @@ def test_a_teacher_that_cannot_be_trained_is_named(
     words = command(folder, "--teacher", pretrained, "--workers", "1", "--out", str(tmp_path / "run"))
     assert run(words) == 1
     error = capsys.readouterr().err
-    assert f"--teacher {pretrained}: out of memory with batches of 64; try --set training.batch=32; the" in error
-    assert "train it by lightcnn train finetune with these, and name its run: --teacher RUN" in error
+    assert (
+        f"--teacher {pretrained}: out of memory with batches of 64; try --set training.batch=32, in a training" in error
+    )
+    assert "of its own: lightcnn train finetune, then a new search with --teacher RUN" in error
 
 
 @pytest.mark.usefixtures("short")

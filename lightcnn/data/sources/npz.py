@@ -53,7 +53,7 @@ def read_npz(path: Path) -> Dataset:
     only_train = names == ["train"]
     return assemble(
         str(path),
-        np.concatenate(images),
+        reduce_all(np.concatenate(images)),
         all_labels,
         classes,
         split=np.full(len(all_labels), "", dtype="<U5") if only_train else np.array(split),
@@ -98,7 +98,7 @@ def _checked(
         raise DataError(
             f"{where} has {len(images)} images and {len(labels)} labels; give one label per image, at least one"
         )
-    return reduce_all(images), labels.astype(np.int64)
+    return images, labels.astype(np.int64)
 
 
 def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int64]) -> tuple[str, ...]:
