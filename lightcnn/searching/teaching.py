@@ -132,8 +132,8 @@ def teacher_estimate(teacher: Teacher | None, name: str | None) -> dict[str, Any
 
 
 def planned_teacher(
-    teacher: Teacher | None, dataset: Dataset, sets: Split, limit: float, began: float
-) -> Teacher | None:
+    teacher: NewTeacher | TeacherRun, dataset: Dataset, sets: Split, limit: float, began: float
+) -> NewTeacher | TeacherRun:
     """The teacher with the seconds that it will take, in a search of `limit` seconds since `began`.
 
     `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured. Raises: InputError if it
@@ -141,8 +141,6 @@ def planned_teacher(
     """
     if isinstance(teacher, NewTeacher):
         return teacher.planned(limit, began)
-    if not isinstance(teacher, TeacherRun):
-        return teacher
     scaled, few = dataset.scaled_to(sets.train), sets.train[:BATCH]
     teacher.seconds(scaled, few[:2])  # the first images take longer
     expected = len(sets.train) * teacher.seconds(scaled, few)
