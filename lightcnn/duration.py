@@ -19,7 +19,7 @@ def parse_duration(text: str | None, option: str = "--time") -> float | None:
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
     parts = [float(part or 0) for part in match.groups()] if match else [0.0]
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
-    if not match or seconds <= 0:
+    if not match or not 0 < seconds < math.inf:
         raise InputError(f"{option} {text!r}: not a duration; write it with units, as in 90s, 10m or 1h30m")
     return seconds
 

@@ -25,8 +25,8 @@ from lightcnn.program import program
 from lightcnn.progress import Progress, no_progress
 from lightcnn.spec import NetworkSpec
 
-ROUGH_SECONDS, ROUND_SECONDS = 0.05, 0.3
-"""Seconds for the rounds of each network, alone and among the others."""
+ROUGH_SECONDS, LEAST_SECONDS, ROUND_SECONDS = 0.05, 0.1, 0.3
+"""Seconds for the rounds of each network, alone, and among the others: at least, with little time, and else."""
 ROUGH_ROUNDS = 3
 """Rounds at least of a network alone."""
 SHORT_MILLISECONDS = 10.0
@@ -112,6 +112,12 @@ def least_median(times: Sequence[float], count: int = QUIET_ROUNDS) -> float:
     return min(statistics.median(times[first : first + count]) for first in range(max(1, len(times) - count + 1)))
 
 
+def least_seconds(microseconds: float) -> float:
+    """The seconds that the rounds of a network take at least, if one image takes so many microseconds."""
+    runs = 2 if microseconds <= 1000 * SHORT_MILLISECONDS else 1
+    return max(LEAST_SECONDS, runs * MIN_ROUNDS * microseconds / 1_000_000)
+
+
 class NetworkTimer:
     """Networks that are prepared one after the other, and timed in turns in the end.
 
@@ -136,10 +142,14 @@ class NetworkTimer:
             self._models.append(ready_network(network, self.runtime))
             return _quiet_times(self._models[-1:], ROUGH_SECONDS, no_progress, ROUGH_ROUNDS)[0]
 
-    def times(self, progress: Progress) -> list[float]:
-        """The microseconds of one image in each network, as those of `time_networks`."""
+    def times(self, progress: Progress, seconds: float = math.inf) -> list[float]:
+        """The microseconds of one image in each network, as those of `time_networks`.
+
+        The rounds take no more than so many `seconds` for all networks, but at least `LEAST_SECONDS` for each.
+        """
+        count = len(self._models)
         with torch_threads(1):
-            return _quiet_times(self._models, ROUND_SECONDS * len(self._models), progress)
+            return _quiet_times(self._models, min(ROUND_SECONDS * count, max(LEAST_SECONDS * count, seconds)), progress)
 
 
 def fit_latency(

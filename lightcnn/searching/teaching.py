@@ -23,7 +23,6 @@ from lightcnn.errors import InputError, TrainingError
 from lightcnn.overrides import Override
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.latency.models import TIME_SHARE as TIMING_SHARE
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.teacher import BATCH, TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher, require_teacher
@@ -305,8 +304,5 @@ def _limited(setup: TrainingSetup, name: str, epoch: float, spent: float, second
 
 
 def _minutes(needed: float, spent: float) -> int:
-    """The whole minutes of a search with time for so many seconds of its teacher after the `spent` ones.
-
-    More of them are spent if a longer search times more networks for a latency, but no larger share of its time.
-    """
-    return int((needed / TIME_SHARE / SAFETY_SHARE / (1 - TIMING_SHARE) + spent) / 60) + 1
+    """The whole minutes of a search with time for so many seconds of its teacher after the `spent` ones."""
+    return int((needed / TIME_SHARE / SAFETY_SHARE + spent) / 60) + 1

@@ -113,6 +113,7 @@ def test_a_timer_times_roughly_while_it_prepares_and_all_in_turns_in_the_end(
     assert timer.runtime == "folded"
     assert [timer.add(network) for network in networks[:2]] == pytest.approx([200.0, 300.0])
     assert timer.times(no_progress) == pytest.approx([100.0, 300.0])
+    assert timer.times(no_progress, seconds=0.0)[1] == pytest.approx(300.0)
     assert torch.get_num_threads() == before
 
 

@@ -26,8 +26,8 @@ from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
 LATENCY_FILE = "latency.yaml"
-TIME_SHARE = 0.25
-"""Share of the time limit of a search that is planned for timing: if it would be more, fewer are timed."""
+TIME_SHARE = 0.4
+"""Largest share of the time limit of a search that is planned for timing: if it would be more, fewer are timed."""
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
 Text = Annotated[str, Field(max_length=200)]

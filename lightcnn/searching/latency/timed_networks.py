@@ -17,10 +17,9 @@ from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
 from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
-from lightcnn.measurement.latency import MIN_ROUNDS
-from lightcnn.measurement.latency_fit import ROUND_SECONDS, NetworkTimer, fit_latency, fit_rates
+from lightcnn.measurement.latency_fit import NetworkTimer, fit_latency, fit_rates, least_seconds
 from lightcnn.progress import Progress
-from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.budgeted_space import MIN_USE, BudgetedSpace
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
@@ -34,11 +33,13 @@ STEP = 1.6
 FIRST_SHARE = 0.5
 """Share of the seconds that timing should take after which no larger ones of the first networks are tried: each has to
 be exported for ONNX Runtime, and others near the limit follow, by the rates that are known then."""
-LARGEST_ERROR = 1.0
+LARGEST_ERROR = 0.5
 """With a larger error, more networks are timed, and all of them again: other programs were running, or one of the
 networks has an operator that no other has."""
-LONGEST = 2.0
+LONGEST = 1.5
 """No more are timed after so many times the seconds that timing should take."""
+MAX_DRAWS = 5
+"""Random shapes of which a network that is timed is chosen."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The others are proposed within this to that share of the limit, of which they use half or more."""
 
@@ -48,9 +49,9 @@ def fitted_models(
 ) -> tuple[LatencyModel, ...]:
     """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    Fewer are timed so that it takes about `seconds`. It takes up to about twice as long if an error is over
-    `LARGEST_ERROR`. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
-    LightcnnError if ONNX Runtime cannot run a network.
+    Fewer are timed so that it takes about `seconds`; it takes half as long again if an error is over `LARGEST_ERROR`.
+    Raises: BudgetError if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX
+    Runtime cannot run a network.
     """
     start, random = time.monotonic(), Random(seed)
     limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
@@ -74,7 +75,7 @@ def fitted_models(
     least = len(timed.networks) + MIN_NEAR
     while len(timed.networks) < least or timed.affords_another(seconds, time.monotonic() - start):
         add_near()
-    models = timed.models(progress)
+    models = timed.models(seconds - (time.monotonic() - start), progress)
     while (
         max(model.error for model in models) > LARGEST_ERROR
         and len(timed.networks) < NETWORKS
@@ -82,7 +83,7 @@ def fitted_models(
     ):
         for _ in range(min(MIN_NEAR, NETWORKS - len(timed.networks))):
             add_near()
-        models = timed.models(progress)
+        models = timed.models(LONGEST * seconds - (time.monotonic() - start), progress)
     return models
 
 
@@ -114,20 +115,26 @@ class _TimedNetworks:
     def affords_another(self, seconds: float, spent: float) -> bool:
         """Whether one network more can be timed in so many seconds, if the others took `spent` until their rough times.
 
-        In the end, each is timed for as long as a round of the slowest of them takes, or of networks at the limit if
-        those are faster.
+        In the end, each is timed for at least as long as the rounds of the slowest of them take, or those of networks
+        at the limit if these are faster.
         """
         count = len(self.networks) + 1
         slowest = (min(max(rough), limit.upper) for rough, limit in zip(self._rough, self._limits, strict=True))
-        rounds = sum(max(ROUND_SECONDS, MIN_ROUNDS * microseconds / 1_000_000) for microseconds in slowest)
+        rounds = sum(least_seconds(microseconds) for microseconds in slowest)
         return count <= NETWORKS and spent * count / (count - 1) + count * rounds <= seconds
 
-    def models(self, progress: Progress) -> tuple[LatencyModel, ...]:
-        """The models of times of all rounds. Raises: BudgetError if all networks take longer than a limit."""
-        return tuple(self._model(*each, progress) for each in zip(self._timers, self._limits, strict=True))
+    def models(self, seconds: float, progress: Progress) -> tuple[LatencyModel, ...]:
+        """The models of times of all rounds, which take no more than so many `seconds` if they need no more.
 
-    def _model(self, timer: NetworkTimer, limit: Limit, progress: Progress) -> LatencyModel:
-        measured = timer.times(progress)
+        Raises: BudgetError if all networks take longer than a limit.
+        """
+        each = seconds / len(self._limits)
+        return tuple(
+            self._model(timer, limit, each, progress) for timer, limit in zip(self._timers, self._limits, strict=True)
+        )
+
+    def _model(self, timer: NetworkTimer, limit: Limit, seconds: float, progress: Progress) -> LatencyModel:
+        measured = timer.times(progress, seconds)
         if min(measured) > limit.upper:
             raise BudgetError(
                 f"budget {Budget((limit,))}: the fastest of {len(measured)} networks of the space "
@@ -165,9 +172,15 @@ def _proposed(
 def _drawn(
     space: SearchSpace, budget: Budget, latencies: tuple[LatencyModel, ...], random: Random
 ) -> NetworkSpec | None:
-    """A random network of a space within a budget, if there is one."""
+    """The first balanced network of `MAX_DRAWS` that are fitted to a budget, else the first of them, if any."""
     try:
         bounded = BudgetedSpace(space, budget, latencies=latencies)
-        return bounded.candidate(bounded.draw(random), random).spec
     except BudgetError:
         return None
+    drawn = (bounded.fit(space.draw(random), random.uniform(MIN_USE, 1)) for _ in range(MAX_DRAWS))
+    first: NetworkSpec | None = None
+    for candidate in filter(None, drawn):
+        if bounded.is_balanced(candidate):
+            return candidate.spec
+        first = first or candidate.spec
+    return first

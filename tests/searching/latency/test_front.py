@@ -99,7 +99,7 @@ def test_the_page_and_the_terminal_show_the_times(folder: Path, capsys: pytest.C
     printed = capsys.readouterr().out
     assert "us for one image" in printed
     for point in front:
-        assert f"{point['measured']['latency_us']:,.1f}" in printed
+        assert human(point["measured"]["latency_us"]) in printed
         assert point["spec"] in printed and point["spec"] in page
 
 
