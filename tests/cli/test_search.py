@@ -419,6 +419,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--space", "mikro"], "did you mean 'micro'"),
         (["--budget", "1MFLOPs", "--space", "bad.yaml"], r"bad.yaml:4: sise: unknown key 'sise' .*did you mean 'size'"),
         (["--budget", "1MFLOPs", "--time", "10"], "--time '10': not a duration; write it with units"),
+        (["--budget", "1MFLOPs", "--time", f"{'9' * 400}h"], "not a duration; write it with units"),
         (["--budget", "1MFLOPs", "--trials", "0"], "--trials"),
         (["--budget", "1MFLOPs", "--trials", "2000000"], "trials: input should be less than or equal to 1000000"),
         (["--budget", "1MFLOPs", "--seed", "99999999999"], "seed: input should be less than 4294967296"),
