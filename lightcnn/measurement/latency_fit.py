@@ -26,7 +26,7 @@ from lightcnn.progress import Progress, no_progress
 from lightcnn.spec import NetworkSpec
 
 ROUGH_SECONDS, LEAST_SECONDS, ROUND_SECONDS = 0.05, 0.1, 0.3
-"""Seconds for the rounds of each network, alone, and among the others: at least, with little time, and else."""
+"""Seconds for the rounds of each network: alone; in turns with others, if time is short; in turns otherwise."""
 ROUGH_ROUNDS = 3
 """Rounds at least of a network alone."""
 SHORT_MILLISECONDS = 10.0

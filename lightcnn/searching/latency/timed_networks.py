@@ -124,7 +124,7 @@ class _TimedNetworks:
         return count <= NETWORKS and spent * count / (count - 1) + count * rounds <= seconds
 
     def models(self, seconds: float, progress: Progress) -> tuple[LatencyModel, ...]:
-        """The models of times of all rounds, which take no more than so many `seconds` if they need no more.
+        """The models of times in turns, which are measured in about so many `seconds`, or in the fewest that suffice.
 
         Raises: BudgetError if all networks take longer than a limit.
         """
