@@ -78,8 +78,8 @@ class SearchView(LiveView, SearchProgress):
         )
         if error > BUSY_ERROR:
             self._timed += (
-                f" (other programs seem to run, or too few were timed); a network fits if {1 + error:.2f} times its "
-                "predicted time is within the limit"
+                " (other programs seem to run, or one has an operator that no other has); a network fits if "
+                f"{1 + error:.2f} times its predicted time is within the limit"
             )
 
     def planned(self, search: Any) -> None:

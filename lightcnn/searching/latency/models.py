@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -26,8 +25,6 @@ from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
 LATENCY_FILE = "latency.yaml"
-TIME_SHARE = 0.4
-"""Largest share of the time limit of a search that is planned for timing: if it would be more, fewer are timed."""
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
 Text = Annotated[str, Field(max_length=200)]
@@ -91,12 +88,11 @@ def measure_models(
 ) -> LatencyModels:
     """Times networks of a space for every time that a budget limits, and fits the models.
 
-    Fewer are timed if it would take more than `TIME_SHARE` of the `time_limit` of the search, in seconds. Nothing else
-    should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
-    LightcnnError if ONNX Runtime cannot run a network.
+    Nothing else should run meanwhile. Raises: BudgetError if it takes too much of the `time_limit` of the search, in
+    seconds, or if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime
+    cannot run a network.
     """
-    seconds = math.inf if time_limit is None else TIME_SHARE * time_limit
-    models = fitted_models(space, budget, seed, progress, seconds)
+    models = fitted_models(space, budget, seed, progress, time_limit)
     return LatencyModels(machine=TimedMachine.this(budget), models=models)
 
 

@@ -7,10 +7,12 @@ timed in both, so that both models are made from networks that meet the one limi
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 
 from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
@@ -26,18 +28,16 @@ from lightcnn.spec import NetworkSpec
 NETWORKS = 30
 """Networks that are timed: in `micro`, the stated error was 33 % after 15, 22 % after 20, 16 % after 30 and after 45
 (docs/reference/measurements.md#latency-within-a-search)."""
-MIN_FIRST, MIN_NEAR = 3, 6
-"""Networks from the smallest on, and networks near the limit, that are timed however long it takes."""
+MIN_FIRST = 3
+"""Networks from the smallest on that are timed at least; by as many, the seconds of all of them are estimated."""
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
-FIRST_SHARE = 0.5
-"""Share of the seconds that timing should take after which no larger ones of the first networks are tried: each has to
-be exported for ONNX Runtime, and others near the limit follow, by the rates that are known then."""
+TIME_SHARE, LARGEST_SHARE = 0.4, 2 / 3
+"""Share of the time limit of a search within which the networks are timed for longer than need be; and the share within
+which they must be timed, or else nothing would be left to train networks."""
 LARGEST_ERROR = 0.5
-"""With a larger error, more networks are timed, and all of them again: other programs were running, or one of the
-networks has an operator that no other has."""
-LONGEST = 1.5
-"""No more are timed after so many times the seconds that timing should take."""
+"""With a larger error, the networks are timed once more, and the shorter time of each counts: other programs may have
+been running."""
 MAX_DRAWS = 5
 """Random shapes of which a network that is timed is chosen."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
@@ -45,65 +45,78 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 
 
 def fitted_models(
-    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, time_limit: float | None
 ) -> tuple[LatencyModel, ...]:
     """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    Fewer are timed so that it takes about `seconds`; it takes half as long again if an error is over `LARGEST_ERROR`.
-    Raises: BudgetError if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX
-    Runtime cannot run a network.
+    The networks are timed briefly if it would take more than `TIME_SHARE` of the `time_limit` of the search, in
+    seconds. Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them take longer than
+    a limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
-    start, random = time.monotonic(), Random(seed)
-    limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
-    timed = _TimedNetworks(space, limits)
-    smallest = space.spec(space.smallest())
-    for network in islice(_growing(space, smallest, random), NETWORKS // 2):
+    limit, start = math.inf if time_limit is None else time_limit, time.monotonic()
+    timed = _TimedNetworks(space, budget)
+    for network in islice(_networks(space, budget, timed, Random(seed)), NETWORKS):
         progress("timing networks", len(timed.networks), NETWORKS)
         timed.add(network)
-        late = time.monotonic() - start > FIRST_SHARE * seconds
-        if len(timed.networks) >= MIN_FIRST and (late or timed.is_over(HIGHEST_SHARE)):
+        if len(timed.networks) >= MIN_FIRST:
+            _require_time(budget, timed.expected_seconds(), limit)
+    models = timed.models(TIME_SHARE * limit - (time.monotonic() - start), progress)
+    left = LARGEST_SHARE * limit - (time.monotonic() - start)
+    if max(model.error for model in models) > LARGEST_ERROR and timed.least_seconds() <= left:
+        models = timed.models(left, progress)
+    return models
+
+
+def _networks(space: SearchSpace, budget: Budget, timed: _TimedNetworks, random: Random) -> Iterator[NetworkSpec]:
+    """What is to be timed: each network follows from the times of those before."""
+    smallest = space.spec(space.smallest())
+    for network in islice(_growing(space, smallest, random), NETWORKS // 2):
+        yield network
+        if len(timed.networks) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
             break
     # a Pareto front begins at the lower limit
-    lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in limits))
-
-    def add_near() -> None:
-        progress("timing networks", len(timed.networks), NETWORKS)
+    lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in timed.limits))
+    while True:
         share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
         near = _proposed(space, budget, share, timed.rates(), random)
-        timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
+        yield near or _network(space, round(STEP * cost(smallest).macs), random) or smallest
 
-    least = len(timed.networks) + MIN_NEAR
-    while len(timed.networks) < least or timed.affords_another(seconds, time.monotonic() - start):
-        add_near()
-    models = timed.models(seconds - (time.monotonic() - start), progress)
-    while (
-        max(model.error for model in models) > LARGEST_ERROR
-        and len(timed.networks) < NETWORKS
-        and time.monotonic() - start < LONGEST * seconds
-    ):
-        for _ in range(min(MIN_NEAR, NETWORKS - len(timed.networks))):
-            add_near()
-        models = timed.models(LONGEST * seconds - (time.monotonic() - start), progress)
-    return models
+
+def _require_time(budget: Budget, seconds: float, limit: float) -> None:
+    """Raises: BudgetError if timing takes so many `seconds` of a search that they are more than its share."""
+    if seconds > LARGEST_SHARE * limit:
+        raise BudgetError(
+            f"budget {budget}: timing {NETWORKS} networks takes about {seconds:.0f} s on this machine, too much of the "
+            f"{limit:g} s of --time; give --time {_time_option(seconds / TIME_SHARE)} or more, or --trials in its place"
+        )
+
+
+def _time_option(seconds: float) -> str:
+    """A text for `--time`, rounded up."""
+    return f"{10 * math.ceil(seconds / 10)}s" if seconds <= 300 else f"{math.ceil(seconds / 60)}m"
 
 
 class _TimedNetworks:
     """Networks of a space, each timed roughly for every limit as it is added, and all of them in turns for models."""
 
-    def __init__(self, space: SearchSpace, limits: Sequence[Limit]) -> None:
+    def __init__(self, space: SearchSpace, budget: Budget) -> None:
         self.networks: list[NetworkSpec] = []
-        self._space, self._limits = space, limits
-        self._timers = [NetworkTimer(RUNTIME_OF[limit.resource.name]) for limit in limits]
-        self._rough: list[list[float]] = [[] for _ in limits]
+        self.limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
+        self._space = space
+        self._timers = [NetworkTimer(RUNTIME_OF[limit.resource.name]) for limit in self.limits]
+        self._rough: list[list[float]] = [[] for _ in self.limits]
+        self._least: list[list[float]] = [[] for _ in self.limits]
+        self._clock = [time.monotonic()]
 
     def add(self, network: NetworkSpec) -> None:
         self.networks.append(network)
         for timer, rough in zip(self._timers, self._rough, strict=True):
             rough.append(timer.add(network))
+        self._clock.append(time.monotonic())
 
     def is_over(self, share: float) -> bool:
         """Whether the last network takes longer than a share of one of the limits."""
-        return any(rough[-1] > share * limit.upper for rough, limit in zip(self._rough, self._limits, strict=True))
+        return any(rough[-1] > share * limit.upper for rough, limit in zip(self._rough, self.limits, strict=True))
 
     def rates(self) -> tuple[LatencyModel, ...]:
         """Models of the rough times."""
@@ -112,29 +125,28 @@ class _TimedNetworks:
             for timer, rough in zip(self._timers, self._rough, strict=True)
         )
 
-    def affords_another(self, seconds: float, spent: float) -> bool:
-        """Whether one network more can be timed in so many seconds, if the others took `spent` until their rough times.
+    def expected_seconds(self) -> float:
+        """About the seconds in which `NETWORKS` networks are added and timed briefly, by those that have been added."""
+        added = statistics.median(after - before for before, after in pairwise(self._clock))
+        missing = NETWORKS - len(self.networks)
+        return self._clock[-1] - self._clock[0] + missing * added + self.least_seconds()
 
-        In the end, each is timed for at least as long as the rounds of the slowest of them take, or those of networks
-        at the limit if these are faster.
-        """
-        count = len(self.networks) + 1
-        slowest = (min(max(rough), limit.upper) for rough, limit in zip(self._rough, self._limits, strict=True))
-        rounds = sum(least_seconds(microseconds) for microseconds in slowest)
-        return count <= NETWORKS and spent * count / (count - 1) + count * rounds <= seconds
+    def least_seconds(self) -> float:
+        """About the seconds in which `NETWORKS` networks are timed briefly, once they have been added."""
+        return NETWORKS * sum(least_seconds(statistics.fmean(rough)) for rough in self._rough)
 
     def models(self, seconds: float, progress: Progress) -> tuple[LatencyModel, ...]:
         """The models of times in turns, which are measured in about so many `seconds`, or in the fewest that suffice.
 
-        Raises: BudgetError if all networks take longer than a limit.
+        If they have been measured before, the shorter time of each network counts. Raises: BudgetError if all networks
+        take longer than a limit.
         """
-        each = seconds / len(self._limits)
-        return tuple(
-            self._model(timer, limit, each, progress) for timer, limit in zip(self._timers, self._limits, strict=True)
-        )
+        for index, timer in enumerate(self._timers):
+            times = timer.times(progress, seconds / len(self._timers))
+            self._least[index] = list(map(min, times, self._least[index] or times))
+        return tuple(map(self._model, self._timers, self.limits, self._least))
 
-    def _model(self, timer: NetworkTimer, limit: Limit, seconds: float, progress: Progress) -> LatencyModel:
-        measured = timer.times(progress, seconds)
+    def _model(self, timer: NetworkTimer, limit: Limit, measured: Sequence[float]) -> LatencyModel:
         if min(measured) > limit.upper:
             raise BudgetError(
                 f"budget {Budget((limit,))}: the fastest of {len(measured)} networks of the space "

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -188,44 +188,76 @@ def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_
         run("space.yaml", "200us,100kFLOPs", trials=3, resume=True)
 
 
+class SlowTimer(latency_fit.NetworkTimer):
+    """Networks whose times are made up: each is prepared in 0.1 s, and then timed for as long as need be."""
+
+    now, factor = 0.0, 1.0
+    windows: ClassVar[list[float]] = []
+    rough: ClassVar[list[float]] = []
+
+    def add(self, network: NetworkSpec) -> float:
+        SlowTimer.now += 0.1
+        self.rough.append(self.factor * MACHINE.predict(latency_features(program(network))))
+        return self.rough[-1]
+
+    def times(self, progress: object, seconds: float) -> list[float]:
+        least = sum(max(latency_fit.LEAST_SECONDS, latency_fit.least_seconds(each)) for each in self.rough)
+        self.windows.append(min(latency_fit.ROUND_SECONDS * len(self.rough), max(least, seconds)))
+        SlowTimer.now += self.windows[-1]
+        return list(self.rough)
+
+
+@pytest.fixture
+def slow(space: str, monkeypatch: pytest.MonkeyPatch) -> type[SlowTimer]:
+    """Times networks with `SlowTimer`, and the clock is its own."""
+    for name, value in {"now": 0.0, "factor": 1.0, "windows": [], "rough": []}.items():
+        monkeypatch.setattr(SlowTimer, name, value)
+    replace_clocks(monkeypatch, lambda: SlowTimer.now)
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", SlowTimer)
+    return SlowTimer
+
+
+def measured(budget: str, time_limit: float | None) -> LatencyModel:
+    """The model of a search in the small space."""
+    images = SearchSpace.load("space.yaml").for_data(1, 2, 8)
+    (model,) = models.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
+    return model
+
+
 @pytest.mark.parametrize(
-    ("time_limit", "budget", "factor", "networks"),
+    ("time_limit", "seconds"), [(None, 9.0), (600.0, 9.0), (30.0, 9.0), (20.0, 5.0), (15.0, 3.0), (9.1, 3.0)]
+)
+def test_thirty_networks_are_timed_more_briefly_if_time_is_short(
+    slow: type[SlowTimer], time_limit: float | None, seconds: float
+) -> None:
+    """3 s to prepare them, and for their rounds 9 s if they fit into two fifths of the time, and 3 s at least."""
+    assert measured("200us", time_limit).networks == len(slow.rough) == 30
+    assert slow.windows == [pytest.approx(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "factor", "message"),
     [
-        (None, "200us", 1, 30),
-        (600.0, "200us", 1, 30),
-        (16.0, "200us", 1, 30),
-        (10.0, "200us", 1, 19),
-        (1.0, "200us", 1, 9),
-        (60.0, "1000ms", 1, 30),
-        (30.0, "1000ms", 500, 18),
+        (8.9, 1, r"takes about 6 s on this machine, too much of the 8\.9 s of --time; give --time 20s or more, or --t"),
+        (1.0, 1, r"takes about 6 s .* of the 1 s of --time; give --time 20s or more"),
+        (120.0, 20_000, r"takes about \d\d+ s .* of the 120 s of --time; give --time \d+m or more"),
     ],
 )
-def test_timing_takes_at_most_two_fifths_of_the_time(
-    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, factor: float, networks: int
+def test_a_time_that_is_too_short_to_time_thirty_networks_is_refused_at_once(
+    slow: type[SlowTimer], time_limit: float, factor: float, message: str
 ) -> None:
-    """A network is prepared in 0.1 s and then timed for 0.1 s, and for at least ten rounds."""
-    now, rough = [0.0], list[float]()
-    replace_clocks(monkeypatch, lambda: now[0])
+    slow.factor = factor
+    with pytest.raises(BudgetError, match=r"^budget 1000ms: timing 30 networks " + message):
+        measured("1000ms", time_limit)
+    assert len(slow.rough) == 3 and not slow.windows
 
-    class Timer(latency_fit.NetworkTimer):
-        """Networks whose times are made up, and that take time."""
 
-        def add(self, network: NetworkSpec) -> float:
-            now[0] += 0.1
-            rough.append(factor * MACHINE.predict(latency_features(program(network))))
-            return rough[-1]
-
-        def times(self, progress: object, seconds: float) -> list[float]:
-            now[0] += len(rough) * latency_fit.least_seconds(max(rough))
-            return rough
-
-    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
-    images = SearchSpace.load(space).for_data(1, 2, 8)
-    (model,) = models.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
-    assert len(rough) == model.networks
-    assert model.networks == networks  # 8 of growing size are needed for 0.2 ms; with little time, there are 3
-    if networks == 19:
-        assert time_limit is not None and now[0] <= 0.4 * time_limit
+def test_the_time_that_is_said_to_suffice_suffices(slow: type[SlowTimer]) -> None:
+    with pytest.raises(BudgetError, match="give --time 20s or more"):
+        measured("200us", 2.0)
+    slow.rough.clear()
+    slow.now = 0.0
+    assert measured("200us", 20.0).networks == 30
 
 
 @pytest.mark.parametrize(
@@ -253,39 +285,50 @@ def test_networks_are_timed_that_the_search_would_propose(
     assert max(cost(network).macs for network in near) <= 60_000 < max(cost(network).macs for network in timed)
 
 
-@pytest.mark.parametrize(("errors", "networks"), [((0.5,), 14), ((9.0, 0.2), 20), ((9.0, 9.0, 9.0, 9.0), 30)])
-def test_more_networks_are_timed_if_the_error_would_be_large(
-    space: str, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], networks: int
+@pytest.mark.parametrize(
+    ("errors", "time_limit", "windows"),
+    [
+        ((0.5,), None, [9.0]), ((0.6, 0.2), None, [9.0, 9.0]), ((9.0, 9.0), None, [9.0, 9.0]),
+        ((9.0, 9.0), 15.0, [3.0, 4.0]), ((9.0,), 12.0, [3.0]),
+    ],
+)  # fmt: skip
+def test_networks_are_timed_once_more_if_the_error_is_large(
+    slow: type[SlowTimer],
+    monkeypatch: pytest.MonkeyPatch,
+    errors: tuple[float, ...],
+    time_limit: float | None,
+    windows: list[float],
 ) -> None:
-    """Without time for more, 8 of growing size and 6 near the limit are timed, then 6 more at once, up to 30."""
-    counts, stated = list[int](), iter(errors)
-    replace_clocks(monkeypatch, lambda: 0.0)
-
-    def fitted(timed: Sequence[NetworkSpec], *_: object) -> LatencyModel:
-        counts.append(len(timed))
-        return MACHINE.model_copy(update={"error": next(stated), "networks": len(timed)})
-
-    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fitted)
-    images = SearchSpace.load(space).for_data(1, 2, 8)
-    (model,) = models.measure_models(images, Budget.parse("200us"), 0, no_progress, 1.0).models
-    assert (model.networks, model.error) == (networks, errors[-1])
-    assert counts == [14, 20, 26, 30][: len(errors)]
+    """If there is time: of 15 s, two thirds are 10 s, of which 6 s were used; of 12 s, only 2 s are left."""
+    stated = iter(errors)
+    monkeypatch.setattr(
+        "lightcnn.searching.latency.timed_networks.fit_latency",
+        lambda timed, *_: MACHINE.model_copy(update={"error": next(stated), "networks": len(timed)}),
+    )
+    model = measured("200us", time_limit)
+    assert (model.networks, model.error) == (30, errors[-1])
+    assert slow.windows == pytest.approx(windows)
 
 
-def test_no_more_are_timed_after_three_halves_of_the_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, counts = [0.0], list[int]()
-    replace_clocks(monkeypatch, lambda: now[0])
-    monkeypatch.setattr("lightcnn.measurement.latency_fit.LEAST_SECONDS", 0.3)
+def test_the_shorter_of_two_times_of_each_network_counts(
+    slow: type[SlowTimer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first half is slowed down by other programs at first, and the other half afterwards."""
+    fitted: list[list[float]] = []
 
-    def fitted(timed: Sequence[NetworkSpec], *_: object) -> LatencyModel:
-        counts.append(len(timed))
-        now[0] += 3.0
-        return MACHINE.model_copy(update={"error": 9.0, "networks": len(timed)})
+    def times(timer: SlowTimer, *_: object) -> list[float]:
+        busy = [3.0] * 15 + [1.0] * 15
+        return [factor * each for factor, each in zip(busy[:: -1 if fitted else 1], timer.rough, strict=True)]
 
-    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fitted)
-    images = SearchSpace.load(space).for_data(1, 2, 8)
-    models.measure_models(images, Budget.parse("200us"), 0, no_progress, 6.0)
-    assert counts == [14, 20], "the first took 3 of 3.6 seconds, the second 6"
+    def fit(timed: object, microseconds: Sequence[float], *_: object) -> LatencyModel:
+        fitted.append(list(microseconds))
+        return MACHINE.model_copy(update={"error": 9.0})
+
+    monkeypatch.setattr(SlowTimer, "times", times)
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fit)
+    measured("200us", None)
+    first, both = fitted
+    assert first[:15] == [3 * each for each in slow.rough[:15]] and both == slow.rough
 
 
 def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
