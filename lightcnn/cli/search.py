@@ -103,7 +103,7 @@ TimeLimit = Annotated[
         "--time",
         metavar="DURATION",
         help="Time limit from when the images have been read, including the final training and, for a limit in ms, the "
-        "timing of 30 networks: 90s, 10m, 1h30m (default: 2m if --trials is not given).",
+        "timing of 30 networks (two thirds of it at most): 90s, 10m, 1h30m (default: 2m if --trials is not given).",
     ),
 ]
 SearchSets = Annotated[

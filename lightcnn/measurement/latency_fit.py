@@ -112,10 +112,10 @@ def least_median(times: Sequence[float], count: int = QUIET_ROUNDS) -> float:
     return min(statistics.median(times[first : first + count]) for first in range(max(1, len(times) - count + 1)))
 
 
-def least_seconds(microseconds: float) -> float:
-    """The seconds that the rounds of a network take at least, if one image takes so many microseconds."""
-    runs = 2 if microseconds <= 1000 * SHORT_MILLISECONDS else 1
-    return max(LEAST_SECONDS, runs * MIN_ROUNDS * microseconds / 1_000_000)
+def least_seconds(microseconds: Sequence[float]) -> float:
+    """The seconds that the rounds of networks take at least, if one image takes so many microseconds in each."""
+    runs = sum(each * (2 if each <= 1000 * SHORT_MILLISECONDS else 1) for each in microseconds)
+    return max(LEAST_SECONDS * len(microseconds), MIN_ROUNDS * runs / 1_000_000)
 
 
 class NetworkTimer:

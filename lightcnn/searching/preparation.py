@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -132,7 +133,7 @@ def prepare(
     fitting = settings.space.for_data(*images)
     if latencies is None and budget.latencies:
         _require_counted(fitting, budget)
-        latencies = _measured_latencies(fitting, budget, settings, progress, wait_until_idle)
+        latencies = _measured_latencies(fitting, budget, settings, began, progress, wait_until_idle)
     space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
@@ -210,6 +211,7 @@ def _measured_latencies(
     space: SearchSpace,
     budget: Budget,
     settings: SearchSettings,
+    began: float,
     progress: SearchProgress,
     wait_until_idle: Callable[[], object],
 ) -> LatencyModels:
@@ -220,7 +222,8 @@ def _measured_latencies(
     require_timeable(budget)
     start = time.monotonic()
     wait_until_idle()
-    models = measure_models(space, budget, settings.seed, progress.timing, settings.seconds)
+    left = math.inf if settings.seconds is None else settings.seconds - (time.monotonic() - began)
+    models = measure_models(space, budget, settings.seed, progress.timing, left)
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)
     return models

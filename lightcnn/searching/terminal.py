@@ -78,7 +78,7 @@ class SearchView(LiveView, SearchProgress):
         )
         if error > BUSY_ERROR:
             self._timed += (
-                " (other programs seem to run, or one has an operator that no other has); a network fits if "
+                " (other programs may be running; times in ONNX Runtime are harder to predict); a network fits if "
                 f"{1 + error:.2f} times its predicted time is within the limit"
             )
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -58,10 +59,10 @@ AGAIN_SECONDS = 5.0
 """For so long is a delivered network timed once more."""
 
 
-def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: float | None) -> None:
+def predictions(space: SearchSpace, budget: Budget, count: int, seconds_left: float) -> None:
     """Prints the errors over `count` networks that are fitted to the budget."""
     start = time.monotonic()
-    models = measure_models(space, budget, 0, no_progress, time_limit).models
+    models = measure_models(space, budget, 0, no_progress, seconds_left).models
     seconds = time.monotonic() - start
     bounded, random = BudgetedSpace(space, budget, latencies=models), Random(1)
     candidates = [bounded.candidate(bounded.draw(random), random) for _ in range(count)]
@@ -190,7 +191,9 @@ def main() -> None:
     parser.add_argument("--fits", action="store_true")
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=40, help="time limit of each of these searches")
-    parser.add_argument("--time-limit", type=float, help="seconds of the search that the model is made for")
+    parser.add_argument(
+        "--time-limit", type=float, default=math.inf, help="seconds of the search that the model is made for"
+    )
     options = parser.parse_args()
     budget, machine = Budget.parse(options.budget), describe_machine()
     print(f"{machine['processor']}, load {machine['load']}, torch {machine['packages']['torch']}")

@@ -78,7 +78,7 @@ def test_timed_networks_are_counted_and_how_far_to_trust_them_is_stated(error: f
     expected = f"30 networks were timed in 12.3 s; nine in ten predicted times are within {error:.0%}"
     assert view._timed.startswith(expected)
     doubt = (
-        " (other programs seem to run, or one has an operator that no other has); a network fits if "
+        " (other programs may be running; times in ONNX Runtime are harder to predict); a network fits if "
         "1.92 times its predicted time is within the limit"
     )
     assert view._timed.removeprefix(expected) == (doubt if busy else "")

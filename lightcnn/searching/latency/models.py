@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -84,15 +85,15 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
 
 
 def measure_models(
-    space: SearchSpace, budget: Budget, seed: int, progress: Progress, time_limit: float | None = None
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float = math.inf
 ) -> LatencyModels:
     """Times networks of a space for every time that a budget limits, and fits the models.
 
-    Nothing else should run meanwhile. Raises: BudgetError if it takes too much of the `time_limit` of the search, in
-    seconds, or if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime
+    Nothing else should run meanwhile. Raises: BudgetError if it takes too much of the `seconds` that are left of the
+    search, or if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime
     cannot run a network.
     """
-    models = fitted_models(space, budget, seed, progress, time_limit)
+    models = fitted_models(space, budget, seed, progress, seconds)
     return LatencyModels(machine=TimedMachine.this(budget), models=models)
 
 

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from random import Random
 
 from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
@@ -29,7 +29,11 @@ NETWORKS = 30
 """Networks that are timed: in `micro`, the stated error was 33 % after 15, 22 % after 20, 16 % after 30 and after 45
 (docs/reference/measurements.md#latency-within-a-search)."""
 MIN_FIRST = 3
-"""Networks from the smallest on that are timed at least; by as many, the seconds of all of them are estimated."""
+"""Networks from the smallest on that are timed at least."""
+TOO_SLOW = 2.0
+"""If all of these take so many times a limit, no others are timed."""
+KNOWN = 3
+"""Networks near the limit by which the seconds of all others are estimated."""
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
 TIME_SHARE, LARGEST_SHARE = 0.4, 2 / 3
@@ -45,49 +49,44 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 
 
 def fitted_models(
-    space: SearchSpace, budget: Budget, seed: int, progress: Progress, time_limit: float | None
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float
 ) -> tuple[LatencyModel, ...]:
     """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    The networks are timed briefly if it would take more than `TIME_SHARE` of the `time_limit` of the search, in
-    seconds. Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them take longer than
-    a limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
+    The networks are timed briefly if it would take more than `TIME_SHARE` of the `seconds` that are left of the search.
+    Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them take longer than a limit,
+    whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
-    limit, start = math.inf if time_limit is None else time_limit, time.monotonic()
-    timed = _TimedNetworks(space, budget)
-    for network in islice(_networks(space, budget, timed, Random(seed)), NETWORKS):
-        progress("timing networks", len(timed.networks), NETWORKS)
+    random, smallest = Random(seed), space.spec(space.smallest())
+    timed = _TimedNetworks(space, budget, progress)
+    for network in islice(_growing(space, smallest, random), NETWORKS // 2):
         timed.add(network)
-        if len(timed.networks) >= MIN_FIRST:
-            _require_time(budget, timed.expected_seconds(), limit)
-    models = timed.models(TIME_SHARE * limit - (time.monotonic() - start), progress)
-    left = LARGEST_SHARE * limit - (time.monotonic() - start)
+        if len(timed) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
+            break
+    timed.require_fast(TOO_SLOW)
+    # a Pareto front begins at the lower limit
+    lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in timed.limits))
+    enough = len(timed) + KNOWN
+    while len(timed) < NETWORKS:
+        share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
+        near = _proposed(space, budget, share, timed.rates(), random)
+        timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
+        if len(timed) == enough:
+            _require_time(budget, timed.expected_seconds(), seconds)
+    models = timed.models(TIME_SHARE * seconds - timed.spent())
+    left = LARGEST_SHARE * seconds - timed.spent()
     if max(model.error for model in models) > LARGEST_ERROR and timed.least_seconds() <= left:
-        models = timed.models(left, progress)
+        models = timed.models(left)
     return models
 
 
-def _networks(space: SearchSpace, budget: Budget, timed: _TimedNetworks, random: Random) -> Iterator[NetworkSpec]:
-    """What is to be timed: each network follows from the times of those before."""
-    smallest = space.spec(space.smallest())
-    for network in islice(_growing(space, smallest, random), NETWORKS // 2):
-        yield network
-        if len(timed.networks) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
-            break
-    # a Pareto front begins at the lower limit
-    lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in timed.limits))
-    while True:
-        share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
-        near = _proposed(space, budget, share, timed.rates(), random)
-        yield near or _network(space, round(STEP * cost(smallest).macs), random) or smallest
-
-
-def _require_time(budget: Budget, seconds: float, limit: float) -> None:
-    """Raises: BudgetError if timing takes so many `seconds` of a search that they are more than its share."""
-    if seconds > LARGEST_SHARE * limit:
+def _require_time(budget: Budget, needed: float, left: float) -> None:
+    """Raises: BudgetError if timing needs more than its share of the seconds that are left."""
+    if needed > LARGEST_SHARE * left:
         raise BudgetError(
-            f"budget {budget}: timing {NETWORKS} networks takes about {seconds:.0f} s on this machine, too much of the "
-            f"{limit:g} s of --time; give --time {_time_option(seconds / TIME_SHARE)} or more, or --trials in its place"
+            f"budget {budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more than two "
+            f"thirds of the {max(0.0, left):.0f} s of the search; give --time {_time_option(needed / TIME_SHARE)}, or "
+            "--trials in its place"
         )
 
 
@@ -99,17 +98,21 @@ def _time_option(seconds: float) -> str:
 class _TimedNetworks:
     """Networks of a space, each timed roughly for every limit as it is added, and all of them in turns for models."""
 
-    def __init__(self, space: SearchSpace, budget: Budget) -> None:
-        self.networks: list[NetworkSpec] = []
+    def __init__(self, space: SearchSpace, budget: Budget, progress: Progress) -> None:
         self.limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
-        self._space = space
+        self._space, self._progress = space, progress
+        self._networks: list[NetworkSpec] = []
         self._timers = [NetworkTimer(RUNTIME_OF[limit.resource.name]) for limit in self.limits]
         self._rough: list[list[float]] = [[] for _ in self.limits]
         self._least: list[list[float]] = [[] for _ in self.limits]
         self._clock = [time.monotonic()]
 
+    def __len__(self) -> int:
+        return len(self._networks)
+
     def add(self, network: NetworkSpec) -> None:
-        self.networks.append(network)
+        self._progress("timing networks", len(self), NETWORKS)
+        self._networks.append(network)
         for timer, rough in zip(self._timers, self._rough, strict=True):
             rough.append(timer.add(network))
         self._clock.append(time.monotonic())
@@ -121,39 +124,51 @@ class _TimedNetworks:
     def rates(self) -> tuple[LatencyModel, ...]:
         """Models of the rough times."""
         return tuple(
-            fit_rates(self.networks, rough, timer.runtime)
+            fit_rates(self._networks, rough, timer.runtime)
             for timer, rough in zip(self._timers, self._rough, strict=True)
         )
 
+    def spent(self) -> float:
+        """The seconds since the first network was prepared."""
+        return time.monotonic() - self._clock[0]
+
     def expected_seconds(self) -> float:
-        """About the seconds in which `NETWORKS` networks are added and timed briefly, by those that have been added."""
-        added = statistics.median(after - before for before, after in pairwise(self._clock))
-        missing = NETWORKS - len(self.networks)
-        return self._clock[-1] - self._clock[0] + missing * added + self.least_seconds()
+        """About the seconds for `NETWORKS` networks, timed briefly, if the missing ones are like the last `KNOWN`."""
+        each = (self._clock[-1] - self._clock[-1 - KNOWN]) / KNOWN
+        return self.spent() + (NETWORKS - len(self)) * each + self.least_seconds()
 
     def least_seconds(self) -> float:
         """About the seconds in which `NETWORKS` networks are timed briefly, once they have been added."""
-        return NETWORKS * sum(least_seconds(statistics.fmean(rough)) for rough in self._rough)
+        missing = NETWORKS - len(self)
+        return sum(least_seconds([*rough, *missing * [statistics.fmean(rough[-KNOWN:])]]) for rough in self._rough)
 
-    def models(self, seconds: float, progress: Progress) -> tuple[LatencyModel, ...]:
+    def require_fast(self, share: float) -> None:
+        """Raises: BudgetError if all networks take longer than a share of a limit, by their rough times."""
+        for rough, limit in zip(self._rough, self.limits, strict=True):
+            self._require_fast(rough, limit, share)
+
+    def models(self, seconds: float) -> tuple[LatencyModel, ...]:
         """The models of times in turns, which are measured in about so many `seconds`, or in the fewest that suffice.
 
         If they have been measured before, the shorter time of each network counts. Raises: BudgetError if all networks
         take longer than a limit.
         """
-        for index, timer in enumerate(self._timers):
-            times = timer.times(progress, seconds / len(self._timers))
+        for index, (timer, limit) in enumerate(zip(self._timers, self.limits, strict=True)):
+            times = timer.times(self._progress, seconds / len(self._timers))
             self._least[index] = list(map(min, times, self._least[index] or times))
-        return tuple(map(self._model, self._timers, self.limits, self._least))
+            self._require_fast(self._least[index], limit, 1.0)
+        return tuple(
+            fit_latency(self._networks, times, timer.runtime)
+            for times, timer in zip(self._least, self._timers, strict=True)
+        )
 
-    def _model(self, timer: NetworkTimer, limit: Limit, measured: Sequence[float]) -> LatencyModel:
-        if min(measured) > limit.upper:
+    def _require_fast(self, measured: Sequence[float], limit: Limit, share: float) -> None:
+        if min(measured) > share * limit.upper:
             raise BudgetError(
                 f"budget {Budget((limit,))}: the fastest of {len(measured)} networks of the space "
                 f"{self._space.name or 'given'} takes {min(measured) / 1000:.3f} ms for one image on this machine; "
                 "raise the limit, or use a space with smaller inputs or narrower stages"
             )
-        return fit_latency(self.networks, measured, timer.runtime)
 
 
 def _growing(space: SearchSpace, smallest: NetworkSpec, random: Random) -> Iterator[NetworkSpec]:
