@@ -37,8 +37,11 @@ MAX_ROUNDS = 1_000
 QUIET_ROUNDS = 5
 """The time of a network is its least median of so many consecutive rounds: other programs slow it down for seconds, and
 single rounds may be lucky (docs/reference/measurements.md#repeated-timing)."""
-WINDOW_SECONDS, PAUSE_SECONDS, MAX_WINDOWS = 2.0, 2.0, 6
-"""If a network misses a limit, all are timed again for so long, after so long a pause, in so many windows at most."""
+WINDOW_SECONDS, PAUSE_SECONDS = 2.0, 2.0
+"""If a network misses a limit, all are timed again for so long, after so long a pause."""
+MAX_WINDOWS, MAX_MISSED = 6, 16
+"""Windows in which they are timed at most; and windows if all of them miss the limit, which would end a search with no
+network: other programs slowed networks down for 25 seconds (docs/reference/measurements.md#repeated-timing)."""
 HOPELESS = 5.0
 """A network that takes so many times the limit is no reason to time again."""
 MAX_ERROR = 10.0
@@ -82,8 +85,9 @@ def time_networks(
 def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, progress: Progress) -> list[float]:
     """The microseconds of each model; if one is over the `limit`, all are timed again, and their least times count."""
     times = _quiet_times(models, seconds, progress)
-    for _ in range(MAX_WINDOWS - 1):
-        if not any(limit < each <= HOPELESS * limit for each in times):
+    for window in range(1, MAX_MISSED):
+        is_open = any(limit < each <= HOPELESS * limit for each in times)
+        if not is_open or (window >= MAX_WINDOWS and min(times) <= limit):
             break
         time.sleep(PAUSE_SECONDS)
         times = list(map(min, times, _quiet_times(models, seconds, progress)))

@@ -15,7 +15,14 @@ from lightcnn import BaselineSpec, Budget, NetworkSpec, SearchSpace
 from lightcnn.latency_model import latency_features
 from lightcnn.measurement import latency_fit
 from lightcnn.measurement.latency import TimedModel, measure_rounds
-from lightcnn.measurement.latency_fit import MAX_WINDOWS, NetworkTimer, fit_latency, least_median, time_networks
+from lightcnn.measurement.latency_fit import (
+    MAX_MISSED,
+    MAX_WINDOWS,
+    NetworkTimer,
+    fit_latency,
+    least_median,
+    time_networks,
+)
 from lightcnn.program import program
 from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -175,6 +182,16 @@ def test_a_network_that_stays_over_the_limit_is_not_timed_forever(
     networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = count_windows(monkeypatch)
-    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: slowed(200.0, [1.0]))
-    assert time_networks(networks[:1], "folded", no_progress, 150) == pytest.approx([200.0])
+    ready = iter([slowed(100.0, [1.0]), slowed(200.0, [1.0])])
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
+    assert time_networks(networks[:2], "folded", no_progress, 150) == pytest.approx([100.0, 200.0])
     assert len(windows) == MAX_WINDOWS
+
+
+def test_networks_are_timed_for_longer_if_all_are_over_the_limit(
+    networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = count_windows(monkeypatch)
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: slowed(200.0, [1.0]))
+    assert time_networks(networks[:2], "folded", no_progress, 150) == pytest.approx([200.0, 200.0])
+    assert len(windows) == MAX_MISSED
