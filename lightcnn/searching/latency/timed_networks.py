@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -19,7 +19,7 @@ from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
 from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
-from lightcnn.measurement.latency_fit import NetworkTimer, fit_latency, fit_rates, least_seconds
+from lightcnn.measurement.latency_fit import PAUSE_SECONDS, NetworkTimer, fit_latency, fit_rates, least_seconds
 from lightcnn.progress import Progress
 from lightcnn.searching.budgeted_space import MIN_USE, BudgetedSpace
 from lightcnn.space import SearchSpace
@@ -39,9 +39,9 @@ STEP = 1.6
 TIME_SHARE, LARGEST_SHARE = 0.4, 2 / 3
 """Share of the time limit of a search within which the networks are timed for longer than need be; and the share within
 which they must be timed, or else nothing would be left to train networks."""
-LARGEST_ERROR = 0.5
-"""With a larger error, the networks are timed once more, and the shorter time of each counts: other programs may have
-been running."""
+LARGEST_ERROR, MAX_AGAIN = 0.5, 5
+"""With a larger error, or if no network would meet the budget, all are timed again, so often at most, and the shortest
+time of each counts: other programs may have been running (docs/reference/measurements.md#repeated-timing)."""
 MAX_DRAWS = 5
 """Random shapes of which a network that is timed is chosen."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
@@ -74,10 +74,25 @@ def fitted_models(
         if len(timed) == enough:
             _require_time(budget, timed.expected_seconds(), seconds)
     models = timed.models(TIME_SHARE * seconds - timed.spent())
-    left = LARGEST_SHARE * seconds - timed.spent()
-    if max(model.error for model in models) > LARGEST_ERROR and timed.least_seconds() <= left:
-        models = timed.models(left)
+    for _ in range(MAX_AGAIN):
+        is_met = _is_met(space, budget, models)
+        share = LARGEST_SHARE if is_met else 1.0  # the search would be refused
+        is_good = is_met and max(model.error for model in models) <= LARGEST_ERROR
+        if is_good or timed.spent() + PAUSE_SECONDS + timed.least_seconds() > share * seconds:
+            break
+        time.sleep(PAUSE_SECONDS)
+        models = timed.models(0)
+    timed.require_fast(1)
     return models
+
+
+def _is_met(space: SearchSpace, budget: Budget, models: tuple[LatencyModel, ...]) -> bool:
+    """Whether a network of the space meets the budget, by the models."""
+    try:
+        BudgetedSpace(space, budget, latencies=models)
+    except BudgetError:
+        return False
+    return True
 
 
 def _require_time(budget: Budget, needed: float, left: float) -> None:
@@ -143,32 +158,28 @@ class _TimedNetworks:
         return sum(least_seconds([*rough, *missing * [statistics.fmean(rough[-KNOWN:])]]) for rough in self._rough)
 
     def require_fast(self, share: float) -> None:
-        """Raises: BudgetError if all networks take longer than a share of a limit, by their rough times."""
-        for rough, limit in zip(self._rough, self.limits, strict=True):
-            self._require_fast(rough, limit, share)
+        """Raises: BudgetError if all networks take longer than a share of a limit."""
+        for rough, least, limit in zip(self._rough, self._least, self.limits, strict=True):
+            fastest = min(least or rough)
+            if fastest > share * limit.upper:
+                raise BudgetError(
+                    f"budget {Budget((limit,))}: the fastest of {len(self)} networks of the space "
+                    f"{self._space.name or 'given'} takes {fastest / 1000:.3f} ms for one image on this machine; "
+                    "raise the limit, or use a space with smaller inputs or narrower stages"
+                )
 
     def models(self, seconds: float) -> tuple[LatencyModel, ...]:
         """The models of times in turns, which are measured in about so many `seconds`, or in the fewest that suffice.
 
-        If they have been measured before, the shorter time of each network counts. Raises: BudgetError if all networks
-        take longer than a limit.
+        If they have been measured before, the shorter time of each network counts.
         """
-        for index, (timer, limit) in enumerate(zip(self._timers, self.limits, strict=True)):
+        for index, timer in enumerate(self._timers):
             times = timer.times(self._progress, seconds / len(self._timers))
             self._least[index] = list(map(min, times, self._least[index] or times))
-            self._require_fast(self._least[index], limit, 1.0)
         return tuple(
             fit_latency(self._networks, times, timer.runtime)
             for times, timer in zip(self._least, self._timers, strict=True)
         )
-
-    def _require_fast(self, measured: Sequence[float], limit: Limit, share: float) -> None:
-        if min(measured) > share * limit.upper:
-            raise BudgetError(
-                f"budget {Budget((limit,))}: the fastest of {len(measured)} networks of the space "
-                f"{self._space.name or 'given'} takes {min(measured) / 1000:.3f} ms for one image on this machine; "
-                "raise the limit, or use a space with smaller inputs or narrower stages"
-            )
 
 
 def _growing(space: SearchSpace, smallest: NetworkSpec, random: Random) -> Iterator[NetworkSpec]:
