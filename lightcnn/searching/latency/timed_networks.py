@@ -30,8 +30,6 @@ NETWORKS = 30
 (docs/reference/measurements.md#latency-within-a-search)."""
 MIN_FIRST = 3
 """Networks from the smallest on that are timed at least."""
-TOO_SLOW = 2.0
-"""If all of these take so many times a limit, no others are timed."""
 KNOWN = 3
 """Networks near the limit by which the seconds of all others are estimated."""
 STEP = 1.6
@@ -63,7 +61,6 @@ def fitted_models(
         timed.add(network)
         if len(timed) >= MIN_FIRST and timed.is_over(HIGHEST_SHARE):
             break
-    timed.require_fast(TOO_SLOW)
     # a Pareto front begins at the lower limit
     lowest = min(LOWEST_SHARE, *((limit.lower or limit.upper) / limit.upper for limit in timed.limits))
     enough = len(timed) + KNOWN
@@ -72,7 +69,7 @@ def fitted_models(
         near = _proposed(space, budget, share, timed.rates(), random)
         timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
         if len(timed) == enough:
-            _require_time(budget, timed.expected_seconds(), seconds)
+            timed.require_time(budget, seconds)
     models = timed.models(TIME_SHARE * seconds - timed.spent())
     for _ in range(MAX_AGAIN):
         is_met = _is_met(space, budget, models)
@@ -82,7 +79,7 @@ def fitted_models(
             break
         time.sleep(PAUSE_SECONDS)
         models = timed.models(0)
-    timed.require_fast(1)
+    timed.require_fast()
     return models
 
 
@@ -93,16 +90,6 @@ def _is_met(space: SearchSpace, budget: Budget, models: tuple[LatencyModel, ...]
     except BudgetError:
         return False
     return True
-
-
-def _require_time(budget: Budget, needed: float, left: float) -> None:
-    """Raises: BudgetError if timing needs more than its share of the seconds that are left."""
-    if needed > LARGEST_SHARE * left:
-        raise BudgetError(
-            f"budget {budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more than two "
-            f"thirds of the {max(0.0, left):.0f} s of the search; give --time {_time_option(needed / TIME_SHARE)}, or "
-            "--trials in its place"
-        )
 
 
 def _time_option(seconds: float) -> str:
@@ -157,11 +144,23 @@ class _TimedNetworks:
         missing = NETWORKS - len(self)
         return sum(least_seconds([*rough, *missing * [statistics.fmean(rough[-KNOWN:])]]) for rough in self._rough)
 
-    def require_fast(self, share: float) -> None:
-        """Raises: BudgetError if all networks take longer than a share of a limit."""
+    def require_time(self, budget: Budget, left: float) -> None:
+        """Raises: BudgetError if timing needs more than its share of the seconds that are `left`, or none would do."""
+        needed = self.expected_seconds()
+        if needed > LARGEST_SHARE * left:
+            self.require_fast()
+            enough = _time_option(needed / TIME_SHARE)
+            raise BudgetError(
+                f"budget {budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more than "
+                f"two thirds of the {max(0.0, left):.0f} s of the search; give --time {enough}, or "
+                "--trials in its place"
+            )
+
+    def require_fast(self) -> None:
+        """Raises: BudgetError if all networks take longer than a limit."""
         for rough, least, limit in zip(self._rough, self._least, self.limits, strict=True):
             fastest = min(least or rough)
-            if fastest > share * limit.upper:
+            if fastest > limit.upper:
                 raise BudgetError(
                     f"budget {Budget((limit,))}: the fastest of {len(self)} networks of the space "
                     f"{self._space.name or 'given'} takes {fastest / 1000:.3f} ms for one image on this machine; "
