@@ -43,7 +43,7 @@ MAX_WINDOWS, MAX_MISSED = 6, 16
 """Windows in which they are timed at most; and windows if all of them miss the limit, which would end a search with no
 network: other programs slowed networks down for 25 seconds (docs/reference/measurements.md#repeated-timing)."""
 HOPELESS = 5.0
-"""A network that takes so many times the limit is no reason to time again."""
+"""A network that takes so many times the limit is no reason to time others again."""
 MAX_ERROR = 10.0
 """Largest error that is stated: predictions that are off by more are worth nothing either."""
 PENALTY = 0.1
@@ -86,8 +86,9 @@ def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, prog
     """The microseconds of each model; if one is over the `limit`, all are timed again, and their least times count."""
     times = _quiet_times(models, seconds, progress)
     for window in range(1, MAX_MISSED):
-        is_open = any(limit < each <= HOPELESS * limit for each in times)
-        if not is_open or (window >= MAX_WINDOWS and min(times) <= limit):
+        is_missed = min(times) > limit
+        is_open = window < MAX_WINDOWS and any(limit < each <= HOPELESS * limit for each in times)
+        if not (is_missed or is_open):
             break
         time.sleep(PAUSE_SECONDS)
         times = list(map(min, times, _quiet_times(models, seconds, progress)))

@@ -222,8 +222,8 @@ def _measured_latencies(
     require_timeable(budget)
     start = time.monotonic()
     wait_until_idle()
-    left = math.inf if settings.seconds is None else settings.seconds - (time.monotonic() - began)
-    models = measure_models(space, budget, settings.seed, progress.timing, left)
+    limit, used = settings.seconds or math.inf, time.monotonic() - began
+    models = measure_models(space, budget, settings.seed, progress.timing, limit - used, used)
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)
     return models

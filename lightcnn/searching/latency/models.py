@@ -85,15 +85,15 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
 
 
 def measure_models(
-    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float = math.inf
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float = math.inf, used: float = 0.0
 ) -> LatencyModels:
     """Times networks of a space for every time that a budget limits, and fits the models.
 
     Nothing else should run meanwhile. Raises: BudgetError if it takes too much of the `seconds` that are left of the
-    search, or if all of them take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime
-    cannot run a network.
+    search, which has `used` others, or if all of them take longer than a limit, whatever would be predicted;
+    LightcnnError if ONNX Runtime cannot run a network.
     """
-    models = fitted_models(space, budget, seed, progress, seconds)
+    models = fitted_models(space, budget, seed, progress, seconds, used)
     return LatencyModels(machine=TimedMachine.this(budget), models=models)
 
 

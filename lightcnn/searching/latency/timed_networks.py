@@ -19,7 +19,14 @@ from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
 from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
-from lightcnn.measurement.latency_fit import PAUSE_SECONDS, NetworkTimer, fit_latency, fit_rates, least_seconds
+from lightcnn.measurement.latency_fit import (
+    HOPELESS,
+    PAUSE_SECONDS,
+    NetworkTimer,
+    fit_latency,
+    fit_rates,
+    least_seconds,
+)
 from lightcnn.progress import Progress
 from lightcnn.searching.budgeted_space import MIN_USE, BudgetedSpace
 from lightcnn.space import SearchSpace
@@ -38,7 +45,7 @@ TIME_SHARE, LARGEST_SHARE = 0.4, 2 / 3
 """Share of the time limit of a search within which the networks are timed for longer than need be; and the share within
 which they must be timed, or else nothing would be left to train networks."""
 LARGEST_ERROR, MAX_AGAIN = 0.5, 5
-"""With a larger error, or if no network would meet the budget, all are timed again, so often at most, and the shortest
+"""With a larger error, all are timed once more; if no network would meet the budget, so often at most; and the shortest
 time of each counts: other programs may have been running (docs/reference/measurements.md#repeated-timing)."""
 MAX_DRAWS = 5
 """Random shapes of which a network that is timed is chosen."""
@@ -47,13 +54,13 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 
 
 def fitted_models(
-    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, seconds: float, used: float
 ) -> tuple[LatencyModel, ...]:
     """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    The networks are timed briefly if it would take more than `TIME_SHARE` of the `seconds` that are left of the search.
-    Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them take longer than a limit,
-    whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
+    The networks are timed briefly if it would take more than `TIME_SHARE` of the `seconds` that are left of the search,
+    which has `used` others. Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them
+    take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
     random, smallest = Random(seed), space.spec(space.smallest())
     timed = _TimedNetworks(space, budget, progress)
@@ -69,13 +76,13 @@ def fitted_models(
         near = _proposed(space, budget, share, timed.rates(), random)
         timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
         if len(timed) == enough:
-            timed.require_time(budget, seconds)
+            timed.require_time(budget, LARGEST_SHARE * seconds, seconds, used)
+    timed.require_time(budget, seconds, seconds, used)
     models = timed.models(TIME_SHARE * seconds - timed.spent())
-    for _ in range(MAX_AGAIN):
-        is_met = _is_met(space, budget, models)
-        share = LARGEST_SHARE if is_met else 1.0  # the search would be refused
-        is_good = is_met and max(model.error for model in models) <= LARGEST_ERROR
-        if is_good or timed.spent() + PAUSE_SECONDS + timed.least_seconds() > share * seconds:
+    for again in range(MAX_AGAIN):
+        is_good = _is_met(space, budget, models) and (again or max(model.error for model in models) <= LARGEST_ERROR)
+        needed = timed.spent() + PAUSE_SECONDS + timed.least_seconds()
+        if is_good or timed.is_hopeless() or needed > LARGEST_SHARE * seconds:
             break
         time.sleep(PAUSE_SECONDS)
         models = timed.models(0)
@@ -84,9 +91,9 @@ def fitted_models(
 
 
 def _is_met(space: SearchSpace, budget: Budget, models: tuple[LatencyModel, ...]) -> bool:
-    """Whether a network of the space meets the budget, by the models."""
+    """Whether a network of the space is within the upper limits, by the models."""
     try:
-        BudgetedSpace(space, budget, latencies=models)
+        BudgetedSpace(space, Budget(tuple(replace(limit, lower=None) for limit in budget.limits)), latencies=models)
     except BudgetError:
         return False
     return True
@@ -144,28 +151,36 @@ class _TimedNetworks:
         missing = NETWORKS - len(self)
         return sum(least_seconds([*rough, *missing * [statistics.fmean(rough[-KNOWN:])]]) for rough in self._rough)
 
-    def require_time(self, budget: Budget, left: float) -> None:
-        """Raises: BudgetError if timing needs more than its share of the seconds that are `left`, or none would do."""
+    def require_time(self, budget: Budget, most: float, left: float, used: float) -> None:
+        """Raises: BudgetError if timing needs more than `most` of the seconds that are `left`, or none would do."""
         needed = self.expected_seconds()
-        if needed > LARGEST_SHARE * left:
+        if needed > most:
             self.require_fast()
-            enough = _time_option(needed / TIME_SHARE)
+            enough = _time_option(used + needed / TIME_SHARE)
             raise BudgetError(
                 f"budget {budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more than "
-                f"two thirds of the {max(0.0, left):.0f} s of the search; give --time {enough}, or "
+                f"two thirds of the {max(0.0, left):.0f} s that are left; give --time {enough}, or "
                 "--trials in its place"
             )
 
+    def is_hopeless(self) -> bool:
+        """Whether even the fastest network takes so long that other programs cannot be the reason."""
+        return any(fastest > HOPELESS * limit.upper for fastest, limit in self._fastest())
+
     def require_fast(self) -> None:
         """Raises: BudgetError if all networks take longer than a limit."""
-        for rough, least, limit in zip(self._rough, self._least, self.limits, strict=True):
-            fastest = min(least or rough)
+        for fastest, limit in self._fastest():
             if fastest > limit.upper:
                 raise BudgetError(
                     f"budget {Budget((limit,))}: the fastest of {len(self)} networks of the space "
                     f"{self._space.name or 'given'} takes {fastest / 1000:.3f} ms for one image on this machine; "
                     "raise the limit, or use a space with smaller inputs or narrower stages"
                 )
+
+    def _fastest(self) -> list[tuple[float, Limit]]:
+        """The microseconds of the fastest network, and the limit, of each runtime."""
+        times = (least or rough for least, rough in zip(self._least, self._rough, strict=True))
+        return list(zip(map(min, times), self.limits, strict=True))
 
     def models(self, seconds: float) -> tuple[LatencyModel, ...]:
         """The models of times in turns, which are measured in about so many `seconds`, or in the fewest that suffice.

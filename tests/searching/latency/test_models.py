@@ -222,10 +222,10 @@ def slow(space: str, monkeypatch: pytest.MonkeyPatch) -> type[SlowTimer]:
     return SlowTimer
 
 
-def measured(budget: str, seconds: float) -> tuple[LatencyModel, ...]:
+def measured(budget: str, seconds: float, used: float = 0.0) -> tuple[LatencyModel, ...]:
     """The models of a search in the small space."""
     images = SearchSpace.load("space.yaml").for_data(1, 2, 8)
-    return models.measure_models(images, Budget.parse(budget), 0, no_progress, seconds).models
+    return models.measure_models(images, Budget.parse(budget), 0, no_progress, seconds, used).models
 
 
 @pytest.mark.parametrize(
@@ -243,13 +243,13 @@ def test_thirty_networks_are_timed_more_briefly_if_time_is_short(
 @pytest.mark.parametrize(
     ("seconds", "delay", "message"),
     [
-        (8.9, 0, "takes about 6 s on this machine, more than two thirds of the 9 s of the search; give --time 20s, or"),
+        (8.9, 0, "takes about 6 s on this machine, more than two thirds of the 9 s that are left; give --time 20s, or"),
         (
             -1.0,
             0,
-            "takes about 6 s on this machine, more than two thirds of the 0 s of the search; give --time 20s, or",
+            "takes about 6 s on this machine, more than two thirds of the 0 s that are left; give --time 20s, or",
         ),
-        (16.0, 5, "takes about 11 s on this machine, more than two thirds of the 16 s of the search; give --time 30s"),
+        (16.0, 5, "takes about 11 s on this machine, more than two thirds of the 16 s that are left; give --time 30s"),
     ],
 )
 def test_a_time_that_is_too_short_to_time_thirty_networks_is_refused_early(
@@ -276,6 +276,22 @@ def test_the_time_that_is_named_as_enough_suffices(slow: type[SlowTimer], budget
     assert slow.now <= timed_networks.LARGEST_SHARE * enough
 
 
+def test_the_time_that_was_used_before_is_part_of_what_is_named(slow: type[SlowTimer]) -> None:
+    with pytest.raises(BudgetError, match=r"two thirds of the 8 s that are left; give --time 30s, or --trials in its"):
+        measured("200us", 8.0, 12.0)
+
+
+@pytest.mark.parametrize(("budget", "windows"), [("10us", 1), ("50us", 6), ("500..600ms", 1)])
+def test_networks_are_not_timed_again_in_vain(slow: type[SlowTimer], budget: str, windows: int) -> None:
+    """The smallest takes 70 us: it is hopeless for a limit of 10, and too fast for a lower limit."""
+    if windows == 1 and budget != "10us":
+        measured(budget, math.inf)
+    else:
+        with pytest.raises(BudgetError, match=r"the fastest of 30 networks .* takes 0\.0\d\d ms for one image"):
+            measured(budget, math.inf)
+    assert len(slow.windows) == windows
+
+
 def test_more_time_is_not_asked_for_if_no_network_would_be_fast_enough(slow: type[SlowTimer]) -> None:
     slow.factor = 1000
     with pytest.raises(BudgetError, match=r"^budget 20ms: the fastest of 6 networks .* takes 6\d\.\d\d\d ms for one"):
@@ -284,7 +300,7 @@ def test_more_time_is_not_asked_for_if_no_network_would_be_fast_enough(slow: typ
 
 @pytest.mark.parametrize(
     ("budget", "busy", "windows", "factor"),
-    [("200us", 1.2, 1, 1.2), ("72us", 1.2, 3, 1.0), ("72us", 1.0, 1, 1.0)],
+    [("200us", 1.2, 1, 1.2), ("72us", 1.2, 3, 1.0), ("72us", 1.0, 1, 1.0), ("72..73us", 1.2, 3, 1.0)],
 )
 def test_networks_are_timed_again_if_none_would_meet_the_budget(
     slow: type[SlowTimer], monkeypatch: pytest.MonkeyPatch, budget: str, busy: float, windows: int, factor: float
@@ -332,7 +348,7 @@ def test_networks_are_timed_that_the_search_would_propose(
 @pytest.mark.parametrize(
     ("errors", "seconds", "windows"),
     [
-        ((0.5,), math.inf, [9.0]), ((0.6, 0.2), math.inf, [9.0, 3.0]), ((0.6,) * 6, math.inf, [9.0] + [3.0] * 5),
+        ((0.5,), math.inf, [9.0]), ((0.6, 0.2), math.inf, [9.0, 3.0]), ((0.6, 0.6), math.inf, [9.0, 3.0]),
         ((0.6, 0.6), 15.0, [3.0, 3.0]), ((0.6,), 12.0, [3.0]),
     ],
 )  # fmt: skip
@@ -371,7 +387,7 @@ def test_the_shorter_of_two_times_of_each_network_counts(
     monkeypatch.setattr(SlowTimer, "times", times)
     monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", fit)
     measured("200us", math.inf)
-    first, both, *_ = fitted
+    first, both, *_ = fitted  # no network meets the budget with so large an error
     assert first == [3 * each for each in both[:15]] + both[15:]
 
 
@@ -379,7 +395,7 @@ def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pyt
     limits: list[float] = []
 
     def measured(*values: object) -> object:
-        limits.append(values[-1])  # type: ignore[arg-type]
+        limits.append(values[-2])  # type: ignore[arg-type]
         raise LightcnnError("the time is known")
 
     monkeypatch.setattr("lightcnn.searching.preparation.measure_models", measured)
