@@ -43,7 +43,7 @@ MAX_WINDOWS, MAX_MISSED = 6, 16
 """Windows in which they are timed at most; and windows if all of them miss the limit, which would end a search with no
 network: other programs slowed networks down for 25 seconds (docs/reference/measurements.md#repeated-timing)."""
 HOPELESS = 5.0
-"""A network that takes so many times the limit is no reason to time others again."""
+"""A network that takes so many times the limit is no reason to time again, unless none is within it."""
 MAX_ERROR = 10.0
 """Largest error that is stated: predictions that are off by more are worth nothing either."""
 PENALTY = 0.1

@@ -120,8 +120,8 @@ def search(
         groups: For arrays, the patient or photograph of each image (N,); groups are never split.
         trials: Number of trials; the same seed then gives the same search on the same machine.
         time: Time limit for everything after reading the data, including the final training: seconds, or a text such
-            as "90s", "10m" or "1h30m". If the budget limits a latency, timing 30 networks is part of it,
-            and must take no more than two thirds.
+            as "90s", "10m" or "1h30m". If the budget limits a latency, timing 30 networks is part of it;
+            a time of which that would take more than two thirds is refused.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss"

@@ -90,7 +90,7 @@ def measure_models(
     """Times networks of a space for every time that a budget limits, and fits the models.
 
     Nothing else should run meanwhile. Raises: BudgetError if it takes too much of the `seconds` that are left of the
-    search, which has `used` others, or if all of them take longer than a limit, whatever would be predicted;
+    search after the `used` ones, or if all of them take longer than a limit, whatever would be predicted;
     LightcnnError if ONNX Runtime cannot run a network.
     """
     models = fitted_models(space, budget, seed, progress, seconds, used)

@@ -58,8 +58,8 @@ def fitted_models(
 ) -> tuple[LatencyModel, ...]:
     """The models of the times that a budget limits, in its order, from `NETWORKS` networks that are timed for all.
 
-    The networks are timed briefly if it would take more than `TIME_SHARE` of the `seconds` that are left of the search,
-    which has `used` others. Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them
+    The networks are timed briefly if it would take more than `TIME_SHARE` of the `seconds` that are left of the search;
+    `used` are those before. Raises: BudgetError if it would take more than `LARGEST_SHARE` even so, or if all of them
     take longer than a limit, whatever would be predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
     random, smallest = Random(seed), space.spec(space.smallest())
@@ -76,8 +76,8 @@ def fitted_models(
         near = _proposed(space, budget, share, timed.rates(), random)
         timed.add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
         if len(timed) == enough:
-            timed.require_time(budget, LARGEST_SHARE * seconds, seconds, used)
-    timed.require_time(budget, seconds, seconds, used)
+            timed.require_time(LARGEST_SHARE * seconds, seconds, used)
+    timed.require_time(seconds, seconds, used)
     models = timed.models(TIME_SHARE * seconds - timed.spent())
     for again in range(MAX_AGAIN):
         is_good = _is_met(space, budget, models) and (again or max(model.error for model in models) <= LARGEST_ERROR)
@@ -109,7 +109,7 @@ class _TimedNetworks:
 
     def __init__(self, space: SearchSpace, budget: Budget, progress: Progress) -> None:
         self.limits = [limit for limit in budget.limits if limit.resource in LATENCY_RESOURCES]
-        self._space, self._progress = space, progress
+        self._space, self._budget, self._progress = space, budget, progress
         self._networks: list[NetworkSpec] = []
         self._timers = [NetworkTimer(RUNTIME_OF[limit.resource.name]) for limit in self.limits]
         self._rough: list[list[float]] = [[] for _ in self.limits]
@@ -151,20 +151,20 @@ class _TimedNetworks:
         missing = NETWORKS - len(self)
         return sum(least_seconds([*rough, *missing * [statistics.fmean(rough[-KNOWN:])]]) for rough in self._rough)
 
-    def require_time(self, budget: Budget, most: float, left: float, used: float) -> None:
+    def require_time(self, most: float, left: float, used: float) -> None:
         """Raises: BudgetError if timing needs more than `most` of the seconds that are `left`, or none would do."""
         needed = self.expected_seconds()
         if needed > most:
             self.require_fast()
             enough = _time_option(used + needed / TIME_SHARE)
             raise BudgetError(
-                f"budget {budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more than "
-                f"two thirds of the {max(0.0, left):.0f} s that are left; give --time {enough}, or "
-                "--trials in its place"
+                f"budget {self._budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more "
+                f"than two thirds of the {max(0.0, left):.0f} s that are left; give --time {enough}, or --trials in "
+                "its place"
             )
 
     def is_hopeless(self) -> bool:
-        """Whether even the fastest network takes so long that other programs cannot be the reason."""
+        """Whether even the fastest network takes so long that other programs are hardly the reason."""
         return any(fastest > HOPELESS * limit.upper for fastest, limit in self._fastest())
 
     def require_fast(self) -> None:
