@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
 
 DRAWS = 2_000
 MAX_LEFT_OUT = 500
@@ -35,46 +36,50 @@ def leave_one_out_counts(count: int, rows: int) -> Iterator[Numbers]:
 
 @dataclass(frozen=True, eq=False)
 class RankedScores:
-    """The scores of the images for one class, sorted once in descending order, for areas under curves.
+    """The scores of the images for one class, as counts of the images of each group, for areas under curves.
 
-    `order` sorts the images (N,), `positives` are the places of the class's images in that order, and `first` are the
-    places in `positives` where a new score begins. All images with that score are between `start` and `end`.
+    The class's images have S different scores, in descending order. `positives` (S, groups) counts its images with each
+    of them. `parts` (2 S + 1, groups) counts all images above the first score, with it, between it and the second one,
+    and so on. Products of these with the weights of the groups replace sorting the images in each draw.
     """
 
-    order: NDArray[np.intp]
-    positives: NDArray[np.intp]
-    first: NDArray[np.intp]
-    start: NDArray[np.intp]
-    end: NDArray[np.intp]
+    positives: csr_array
+    parts: csr_array
 
     @classmethod
-    def of(cls, positive: NDArray[np.bool_], scores: Numbers) -> RankedScores:
-        """From labels (N,), of which at least one is True, and scores (N,)."""
-        order = np.argsort(-scores, kind="stable")
-        ranked = -scores[order]
-        positives = np.flatnonzero(positive[order])
-        values, first = np.unique(ranked[positives], return_index=True)
-        start, end = np.searchsorted(ranked, values, side="left"), np.searchsorted(ranked, values, side="right")
-        return cls(order, positives, first, start, end)
+    def of(cls, positive: NDArray[np.bool_], scores: Numbers, codes: NDArray[np.intp]) -> RankedScores:
+        """From labels (N,), of which at least one is True, scores (N,) and the numbers of the groups (N,) from 0."""
+        values = np.unique(-scores[positive])
+        above = np.searchsorted(values, -scores, side="left")  # scores of the class that are above an image's own
+        parts = above + np.searchsorted(values, -scores, side="right")
+        groups = int(codes.max()) + 1
+        return cls(
+            _counts(above[positive], codes[positive], (len(values), groups)),
+            _counts(parts, codes, (2 * len(values) + 1, groups)),
+        )
 
-    def areas(self, weights: NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
-        """ROC-AUC and average precision (draws,) for weights (draws, N) of the images; NaN if undefined.
+    def areas(self, times: NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
+        """ROC-AUC and average precision (draws,) for weights (groups, draws) of the groups; NaN if undefined.
 
         Weights may be float32: sums of counts are exact in it up to 16 million.
         """
-        ranked = weights[:, self.order]
-        total = np.concatenate([np.zeros((len(ranked), 1), dtype=ranked.dtype), ranked.cumsum(axis=1)], axis=1)
-        positive = np.add.reduceat(ranked[:, self.positives], self.first, axis=1)
-        true_positives = positive.cumsum(axis=1)
-        negatives = total[:, self.end] - true_positives, total[:, self.start] - (true_positives - positive)
-        all_positives, all_negatives = true_positives[:, -1], total[:, -1] - true_positives[:, -1]
-        below = all_negatives[:, None] - (negatives[0] + negatives[1]) / 2
-        precision = true_positives / np.maximum(total[:, self.end], 1)
+        positive, total = self.positives @ times, (self.parts @ times).cumsum(axis=0)
+        true_positives = positive.cumsum(axis=0)
+        down_to, above = total[1::2], total[:-1:2]  # the images down to each score, and those above it
+        negatives = down_to - true_positives, above - (true_positives - positive)
+        all_positives, all_negatives = true_positives[-1], total[-1] - true_positives[-1]
+        below = all_negatives - (negatives[0] + negatives[1]) / 2
+        precision = true_positives / np.maximum(down_to, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            roc = (positive * below).sum(axis=1, dtype=np.float64) / (all_positives.astype(np.float64) * all_negatives)
-            mean_precision = (positive * precision).sum(axis=1, dtype=np.float64) / all_positives
+            roc = (positive * below).sum(axis=0, dtype=np.float64) / (all_positives.astype(np.float64) * all_negatives)
+            mean_precision = (positive * precision).sum(axis=0, dtype=np.float64) / all_positives
             average = np.where(all_negatives > 0, mean_precision, np.nan)
         return roc, average
+
+
+def _counts(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]) -> csr_array:
+    """How often each pair of a row and a column occurs."""
+    return coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape).tocsr()
 
 
 def resample(
@@ -98,7 +103,7 @@ def resample(
         leave_one_out_counts(count if count <= MAX_LEFT_OUT else 0, rows),
     ):
         sums.append(times @ group_sums)
-        weights = times.astype(np.float32)[:, codes]
+        weights = np.ascontiguousarray(times.T, dtype=np.float32)
         undefined = (np.full(len(times), np.nan),) * 2
         areas.append(np.stack([undefined if curve is None else curve.areas(weights) for curve in curves], axis=-1))
     both = np.concatenate(areas, axis=1)

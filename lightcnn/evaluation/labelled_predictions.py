@@ -52,7 +52,7 @@ class LabelledPredictions:
     def curves(self) -> list[RankedScores | None]:
         """Per class, the ranked scores of the images; None if all images are of the class, or none is."""
         return [
-            RankedScores.of(self.labels == c, self.probabilities[:, c])
+            RankedScores.of(self.labels == c, self.probabilities[:, c], self.codes)
             if 0 < (self.labels == c).sum() < len(self.labels)
             else None
             for c in range(len(self.classes))

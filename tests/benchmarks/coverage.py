@@ -97,8 +97,8 @@ def ranked(count: int, correlation: float, area: float | None, repetitions: int)
         scored = distance * (labels - 0.5) + noise + np.sqrt(1 - correlation) * random.normal(size=len(codes))
         probability = expit(distance * scored)
         losses = [(probability - labels) ** 2, -np.log(np.where(labels, probability, 1 - probability))]
-        curve = RankedScores.of(labels == 1, probability)
-        areas, value = curve.areas(times[:, codes]), curve.areas(np.ones((1, len(codes))))
+        curve = RankedScores.of(labels == 1, probability, codes)
+        areas, value = curve.areas(times.T), curve.areas(np.ones((count, 1)))
         fewest = min(classes.sum(), count - classes.sum())
         intervals = {
             name: bounded_interval(float(of[0]), draws(drawn, fewest, count))
