@@ -93,17 +93,19 @@ class Checkpoints:
 
         Raises: RunError.
         """
-        pointer = self._pointer()
-        if pointer is None:
+        file = self._last()
+        if file is None:
             return History()
-        file = self._file(pointer.last)
         history = file.progress
-        if history.epoch != pointer.last or history.best != pointer.best or not history.consistent():
-            raise self._invalid(pointer.last, "its epochs contradict each other")
-        tensors = self._tensors(pointer.last, file)
-        with self._run_errors(pointer.last):
+        tensors = self._tensors(history.epoch, file)
+        with self._run_errors(history.epoch):
             state.restore(tensors, epoch=history.epoch, step=file.step, plateaus=file.plateaus)
         return history
+
+    def history(self) -> History:
+        """The same history, of which no state is restored. Raises: RunError."""
+        file = self._last()
+        return History() if file is None else file.progress
 
     def best(self, state: State) -> Mapping[str, Tensor]:
         """The weights of the best epoch, as a state_dict of `state.judged`. Raises: RunError."""
@@ -174,6 +176,17 @@ class Checkpoints:
 
     def _pointer(self) -> Pointer | None:
         return self._read(Pointer, "last.json") if (self._run / "last.json").exists() else None
+
+    def _last(self) -> CheckpointFile | None:
+        """The file of the last epoch, whose history is the one that last.json names; None without a checkpoint."""
+        pointer = self._pointer()
+        if pointer is None:
+            return None
+        file = self._file(pointer.last)
+        history = file.progress
+        if history.epoch != pointer.last or history.best != pointer.best or not history.consistent():
+            raise self._invalid(pointer.last, "its epochs contradict each other")
+        return file
 
     def _file(self, epoch: int) -> CheckpointFile:
         return self._read(CheckpointFile, f"{epoch:06}/progress.json")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.split import Split
 from lightcnn.engine.checkpoints import Checkpoints
+from lightcnn.engine.history import History
 from lightcnn.errors import InputError, TrainingError
 from lightcnn.overrides import Override
 from lightcnn.recipe import RECIPE_FILE, Recipe
@@ -45,13 +47,14 @@ SAFETY_SHARE = 0.9
 class NewTeacher:
     """A pretrained network of timm that has to be trained on the data of the search, or further than it was.
 
-    `seconds` is how long that may take in all sessions, None without a time limit, and `expected` how long it takes by
-    its measured speed, 0 if that is unknown. `is_started` if an earlier session began it.
+    `earlier` are its epochs in earlier sessions, None if none began it. `seconds` is how long it may take in all
+    sessions, None without a time limit, and `expected` how long it takes in them by its measured speed, 0 if that is
+    unknown.
     """
 
     name: str
     setup: TrainingSetup
-    is_started: bool
+    earlier: History | None = None
     seconds: float | None = None
     expected: float = 0.0
 
@@ -63,17 +66,24 @@ class NewTeacher:
     def planned(self, limit: float, began: float) -> NewTeacher:
         """The training with as many epochs as fit into a third of what is left of `limit` seconds since `began`.
 
-        `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured. One that is
-        started keeps its epochs. Raises: InputError if not even one epoch fits.
+        `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured, unless an epoch of an
+        earlier session shows it. A training that is started keeps its epochs. Raises: InputError if not even one fits.
         """
-        if self.is_started:
-            return replace(self, seconds=TIME_SHARE * (limit - (time.monotonic() - began)))
         with _naming(self.name):
-            epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.epochs
+            epoch = self._epoch_seconds()
         spent = time.monotonic() - began
         seconds = TIME_SHARE * (limit - spent)
+        if self.earlier is not None:
+            expected = self.earlier.seconds + (self.epochs - self.earlier.epoch) * epoch
+            return replace(self, seconds=seconds, expected=min(expected, max(seconds, self.earlier.seconds)))
         planned = replace(self, setup=_limited(self.setup, self.name, epoch, spent, seconds), seconds=seconds)
         return replace(planned, expected=planned.epochs * epoch)
+
+    def _epoch_seconds(self) -> float:
+        """Seconds of an epoch."""
+        if self.earlier is not None and self.earlier.rows:
+            return fmean(row.seconds for row in self.earlier.rows)
+        return float(session.estimate(self.setup)["estimate"]["seconds"]) / self.epochs
 
 
 Teacher = TeacherRun | TeacherPredictions | NewTeacher
@@ -255,9 +265,9 @@ def _new_teacher(
         if existing is not None and _has_started(existing):
             draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
             setup = prepare_training(draft, device.type, read=(settings.data, dataset))
-            return NewTeacher(name, setup, is_started=True)
+            return NewTeacher(name, setup, Checkpoints(existing / f"{FOLDER}/checkpoints").history())
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
-    return NewTeacher(name, setup, is_started=False)
+    return NewTeacher(name, setup)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 import lightcnn
 from lightcnn.budget import Budget
 from lightcnn.cli.main import run
+from lightcnn.engine.checkpoints import Checkpoints
 from lightcnn.errors import InputError, TrainingError
 from lightcnn.latency_model import LatencyModel
 from lightcnn.overrides import Override
@@ -372,6 +373,27 @@ def test_a_teacher_is_timed_when_nothing_else_runs_and_ends_within_a_third_of_th
     with pytest.raises(KeyboardInterrupt):
         lightcnn.search(out=tmp_path / "timed", resume=True)
     assert len(limits) == 2 and all(100 < limit < 200 for limit in limits)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_dry_run_states_what_remains_of_a_teacher_and_what_was_spent_on_it(
+    folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(
+            "lightcnn.training.session.write_metrics", lambda *values: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        lightcnn.search(
+            "100kFLOPs", data=folder / "two.npz", space=str(folder / "space.yaml"), time=600, teacher=pretrained,
+            workers=1, out=tmp_path / "cut",
+        )  # fmt: skip
+    earlier = Checkpoints(tmp_path / "cut" / "teacher" / "checkpoints").history()
+    assert earlier.epoch == 1, "one of two epochs is done"
+    monkeypatch.setattr("lightcnn.searching.teaching.session.estimate", None)  # an epoch shows the speed
+    assert run(["search", "--resume", "--out", str(tmp_path / "cut"), "--dry-run", "--json"]) == 0
+    stated = json.loads(capsys.readouterr().out)["teacher"]
+    expected = earlier.seconds + earlier.rows[0].seconds
+    assert stated == {"name": pretrained, "epochs": 2, "seconds": pytest.approx(expected, abs=0.051)}
 
 
 @pytest.mark.usefixtures("short")
