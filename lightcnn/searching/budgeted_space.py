@@ -62,9 +62,10 @@ class BudgetedSpace:
     """The space that a searcher draws from: all its candidates meet a budget. Images have so many `pixels`, if known.
 
     `latencies` predict the times that the budget limits; networks use at least `min_use` of it, by default the lower
-    limit. `pareto` if the lower limit is the lower end of a Pareto front: `bands` are then spaces with ascending parts
-    of its range, in which a search proposes in turn. Raises: BudgetError if even the smallest network of the space
-    breaks the budget, or for a front over a budget without a range.
+    limit; the first one is fitted to a share `start_use` of it. `pareto` if the lower limit is the lower end of a
+    Pareto front: `bands` are then spaces with ascending parts of its range, in which a search proposes in turn.
+    Raises: BudgetError if even the smallest network of the space breaks the budget, or for a front over a budget
+    without a range.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class BudgetedSpace:
         latencies: Sequence[LatencyModel] = (),
         *,
         min_use: float | None = None,
+        start_use: float = 1.0,
         pareto: bool = False,
     ) -> None:
         self.space = space
@@ -82,6 +84,7 @@ class BudgetedSpace:
         self.latencies = latencies
         self._solver = WidthSolver(space, budget, latencies)
         self._starts = space.start_shapes(pixels)
+        self._start_use = start_use
         self._require()
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""
@@ -120,6 +123,10 @@ class BudgetedSpace:
         """The first shape of every search."""
         return dict(self._starts[0])
 
+    def first_network(self) -> Candidate | None:
+        """The network of that shape; None if it cannot be fitted to its share of the budget."""
+        return self.fit(self.first(), self._start_use)
+
     def start_shapes(self) -> tuple[Shape, ...]:
         """The shapes that every search tries first, at least one."""
         return tuple(dict(start) for start in self._starts)
@@ -136,12 +143,15 @@ class BudgetedSpace:
     def candidate(self, shape: Mapping[str, Any], random: Random) -> Candidate:
         """The network of a shape if it uses enough of the budget, else the shape fitted to the whole budget.
 
-        A start of the space is always fitted to the whole. If a shape cannot be fitted or is not balanced, this is
-        the first of its mutations, and then of random shapes, that can and is. If none of `MAX_ATTEMPTS` uses enough
-        of the budget, it is the one that uses most of it; if none meets the budget, the smallest network.
-        Raises: BudgetError if that does not meet it either.
+        A start of the space is always fitted to the whole, the first one to its share. If a shape cannot be fitted or
+        is not balanced, this is the first of its mutations, and then of random shapes, that can and is. If none of
+        `MAX_ATTEMPTS` uses enough of the budget, it is the one that uses most of it; if none meets the budget, the
+        smallest network. Raises: BudgetError if that does not meet it either.
         """
-        if dict(shape) in self._starts and (start := self.fit(shape)) is not None:
+        start = self.first_network() if dict(shape) == self.first() else None
+        if start is None and dict(shape) in self._starts:
+            start = self.fit(shape)
+        if start is not None:
             return start
         mutations = self._mutations(shape, random, MAX_MUTATIONS)
         return self._chosen(chain([self._nearest(shape)], mutations, self._draws(random))) or self._smallest()

@@ -15,6 +15,7 @@ from lightcnn.searching.ensemble import (
     newest_steps,
     read_ensemble,
 )
+from lightcnn.searching.latency.models import limit_shares
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, choose, contenders
 from lightcnn.searching.trainings.evaluator import utility
@@ -23,6 +24,9 @@ from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.searching.trials.storage import Outcome
+
+MAX_CHECKS = 4
+"""How often networks are timed before they are trained to the end, and others chosen in the place of slow ones."""
 
 
 @dataclass
@@ -194,7 +198,7 @@ class FinalPhase:
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
         parts = self._parts
-        chosen = self._outcomes_to_train()
+        chosen = self._fast_enough(self._outcomes_to_train())
         if not chosen:
             outcomes = self._searcher.outcomes()
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
@@ -203,10 +207,34 @@ class FinalPhase:
             )
         return [self._finalist(outcome) for outcome in chosen]
 
-    def _outcomes_to_train(self) -> list[Outcome]:
-        """The trials whose networks would be trained to the end if the search ended now."""
+    def _outcomes_to_train(self, without: frozenset[int] = frozenset()) -> list[Outcome]:
+        """The trials, `without` some, whose networks would be trained to the end if the search ended now."""
+        outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in without]
         # A network that was trained to its end beside the search leaves its worker to another one.
-        return self._chosen(self._searcher.outcomes(), self._parts.plan.finalists + self.trainings.ended)
+        return self._chosen(outcomes, self._parts.plan.finalists + self.trainings.ended)
+
+    def _fast_enough(self, chosen: list[Outcome]) -> list[Outcome]:
+        """The same, or others in the place of those that break a limit of latency when they are timed now.
+
+        Predictions have errors: without this, a network may be trained for nothing. Nothing else is trained
+        meanwhile, unless the first network has a worker: that was timed before. If others are too slow as well,
+        `MAX_CHECKS` times, the first choice stays.
+        """
+        parts, slow, choice = self._parts, frozenset[int](), chosen
+        if not parts.space.budget.latencies or parts.plan.first_has_worker(parts.settings.seconds):
+            return chosen
+        for _ in range(MAX_CHECKS):
+            specs = [parts.space.inspect(outcome.shape).spec for outcome in choice]
+            with self._clock.paused():
+                shares = limit_shares(specs, parts.space.budget, parts.progress.timing)
+            missed = {outcome.number for outcome, share in zip(choice, shares, strict=True) if share > 1}
+            if not missed:
+                return choice
+            slow |= missed
+            choice = self._outcomes_to_train(slow)
+            if not choice:
+                break
+        return chosen
 
     def _chosen(self, outcomes: Sequence[Outcome], count: int, taken: Sequence[Outcome] = ()) -> list[Outcome]:
         parts = self._parts

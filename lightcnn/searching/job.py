@@ -337,7 +337,7 @@ def estimate(
     _, plan = plans(stored, settings, data, space, workers, began, expected_training(inputs.teacher))
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     plan = plan.after(past, *limits)
-    first = space.fit(space.first())
+    first = space.first_network()
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     sets = data_document(pipeline.dataset, inputs.sets)
     warned = early_warnings(settings.metric, inputs.chosen, pipeline)

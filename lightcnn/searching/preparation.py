@@ -23,7 +23,7 @@ from lightcnn.recipe_defaults import default_augment, default_training, require_
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
-from lightcnn.searching.latency.models import LatencyModels, measure_models, read_models
+from lightcnn.searching.latency.models import LatencyModels, measure_models, measure_start, read_models
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
@@ -133,8 +133,8 @@ def prepare(
     fitting = settings.space.for_data(*images)
     if latencies is None and budget.latencies:
         _require_counted(fitting, budget)
-        latencies = _measured_latencies(fitting, budget, settings, began, progress, wait_until_idle)
-    space = BudgetedSpace(fitting, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
+        latencies = _measured_latencies(fitting, budget, settings, dataset.size, began, progress, wait_until_idle)
+    space = _budgeted(fitting, budget, settings, dataset.size, latencies)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
     if isinstance(teacher, (NewTeacher, TeacherRun)) and settings.seconds is not None:
@@ -207,10 +207,21 @@ def _require_counted(space: SearchSpace, budget: Budget) -> None:
         BudgetedSpace(space, counted)
 
 
+def _budgeted(
+    space: SearchSpace, budget: Budget, settings: SearchSettings, pixels: int, latencies: LatencyModels | None
+) -> BudgetedSpace:
+    """The space of the search. Raises: BudgetError if no network of it meets the budget."""
+    if latencies is None:
+        return BudgetedSpace(space, budget, pixels, pareto=settings.pareto)
+    models, use = latencies.models, latencies.start_use
+    return BudgetedSpace(space, budget, pixels, models, start_use=use, pareto=settings.pareto)
+
+
 def _measured_latencies(
     space: SearchSpace,
     budget: Budget,
     settings: SearchSettings,
+    pixels: int,
     began: float,
     progress: SearchProgress,
     wait_until_idle: Callable[[], object],
@@ -224,6 +235,9 @@ def _measured_latencies(
     wait_until_idle()
     limit, used = settings.seconds or math.inf, time.monotonic() - began
     models = measure_models(space, budget, settings.seed, progress.timing, limit - used, used)
+    if not settings.pareto:  # a front begins at the lower limit, and has its first networks there
+        use = measure_start(_budgeted(space, budget, settings, pixels, models), progress.timing)
+        models = models.model_copy(update={"start_use": use})
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)
     return models

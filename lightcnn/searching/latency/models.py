@@ -20,6 +20,7 @@ from lightcnn.measurement.latency_fit import time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.latency.timed_networks import fitted_models
 from lightcnn.searching.plan import require_format
 from lightcnn.space import SearchSpace
@@ -28,6 +29,11 @@ from lightcnn.spec import NetworkSpec
 LATENCY_FILE = "latency.yaml"
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
+START_USES, START_MARGIN = (1.0, 0.85, 0.7), 0.95
+"""The first network is fitted to the largest of these shares of the budget with which its measured time is at most
+`START_MARGIN` of each limit. It is always trained to the end, and one in ten predictions is off by more than its
+error, so that without this all networks of a search could miss the limit
+(docs/reference/measurements.md#latency-within-a-search)."""
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -60,6 +66,7 @@ class LatencyModels(Frozen):
     version: Literal[3] = 3
     machine: TimedMachine
     models: Annotated[tuple[LatencyModel, ...], Field(min_length=1, max_length=2)]
+    start_use: Annotated[float, Field(gt=0, le=1, description="share of the budget of the first network")] = 1.0
 
     def yaml(self) -> bytes:
         """latency.yaml."""
@@ -95,6 +102,31 @@ def measure_models(
     """
     models = fitted_models(space, budget, seed, progress, seconds, used)
     return LatencyModels(machine=TimedMachine.this(budget), models=models)
+
+
+def measure_start(space: BudgetedSpace, progress: Progress) -> float:
+    """The largest of `START_USES` with which the first network of a search is fast enough, else the smallest.
+
+    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
+    """
+    fitted = {use: start.spec for use in START_USES if (start := space.fit(space.first(), use)) is not None}
+    shares = limit_shares(list(fitted.values()), space.budget, progress)
+    fast = [use for use, share in zip(fitted, shares, strict=True) if share <= START_MARGIN]
+    return max(fast, default=min(fitted, default=1.0))
+
+
+def limit_shares(networks: Sequence[NetworkSpec], budget: Budget, progress: Progress) -> list[float]:
+    """The largest share that each network takes of the times that a budget limits, measured once, in turns.
+
+    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
+    """
+    if not networks:
+        return []
+    limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
+    times = [time_networks(networks, RUNTIME_OF[limit.resource.name], progress) for limit in limits]
+    return [
+        max(time / limit.upper for time, limit in zip(each, limits, strict=True)) for each in zip(*times, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def images_per_second(
     Of a front, it is that of a band above the middle, whose speed is about the mean.
     """
     space = space.bands[len(space.bands) // 2] if space.bands else space
-    candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
+    candidate = space.first_network() or space.inspect(space.space.smallest())
     default = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
     values = settings.training_values(default, default_augment(data.pipeline.dataset.channels, len(data.train)))
     size = candidate.spec.input[1]
