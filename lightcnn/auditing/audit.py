@@ -64,7 +64,8 @@ class Audit:
     @cached_property
     def cross_split(self) -> tuple[Cluster, ...]:
         """Images of one group, by name or as duplicates, in more than one set of the split that the source gives."""
-        clusters = self._clusters(linked_images(self.dataset.groups, self._photographs))
+        near = [] if self.near.similar is None else [self.near.similar.clusters]
+        clusters = self._clusters(linked_images(self.dataset.groups, self.dataset.shown_hashes, *near))
         return tuple(cluster for cluster in clusters if self._split_count(cluster) > 1)
 
     @cached_property

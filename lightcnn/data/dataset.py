@@ -99,6 +99,13 @@ class Dataset:
         return np.array([pixel_hash(image) for image in self.images], dtype="S64")
 
     @cached_property
+    def shown_hashes(self) -> NDArray[np.bytes_]:
+        """The same, (N,), but its own number for an image of a single colour: it shows nothing, so it is no copy."""
+        hashes, blank = self.pixel_hashes.copy(), np.flatnonzero(self.one_colour)
+        hashes[blank] = blank.astype("S64")
+        return hashes
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over pixels, labels, classes, groups and the given split: equal data have equal fingerprints."""
         digest = hashlib.sha256(repr((self.classes, self.split.tolist())).encode() + self.labels.tobytes())

@@ -94,6 +94,13 @@ def test_patients_in_several_sets_of_the_given_split_are_named():
     assert "--resplit" in document["train_with"]
 
 
+def test_images_of_a_single_colour_are_no_leak():
+    data = manifest(["p1", "p1", "p2", "p2"], ["train", "train", "test", "test"])
+    data.images[0][:], data.images[2][:] = 0, 0
+    document = audit_report(examine(data, fast=True))
+    assert document["cross_split"] == [] and sum(document["leaked"].values()) == 0
+
+
 def test_duplicates_in_different_groups_of_a_manifest_are_reported():
     data = manifest(["p1", "p2", "p3"], ["", "", ""])
     data.images[1] = data.images[0][::-1]

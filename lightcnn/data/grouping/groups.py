@@ -66,9 +66,10 @@ def _reason_of_source(dataset: Dataset) -> str:
 def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """The groups that the source gives; groups with copies of the same photograph are joined.
 
-    Otherwise a column of row numbers called `group` would disable what keeps copies in the same set.
+    Otherwise a column of row numbers called `group` would disable what keeps copies in the same set. Images of a single
+    colour join none: an empty slice of each patient would make all patients one group.
     """
-    links: list[Sequence[str] | NDArray[Any]] = [dataset.groups, dataset.pixel_hashes]
+    links: list[Sequence[str] | NDArray[Any]] = [dataset.groups, dataset.shown_hashes]
     groups = dataset.groups[linked_images(*links, *([] if search.similar is None else [search.similar.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
     reason = _reason_of_source(dataset) + ("" if search.similar else f"; {search.reason}")
@@ -82,16 +83,18 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """Groups inferred from file names, if these are plausible, joined with near and exact duplicates."""
     clusters = _clusters(search)
     names = _names(dataset, clusters)
-    links: list[Sequence[str] | NDArray[Any]] = [dataset.pixel_hashes]
+    copies = dataset.shown_hashes if names else dataset.pixel_hashes
+    links: list[Sequence[str] | NDArray[Any]] = [copies]
     links += [] if clusters is None else [clusters]
     links += [] if names is None else [names.groups]
     firsts = linked_images(*links)
     has_duplicates = clusters is not None and len(np.unique(clusters)) < len(clusters)
     sources = (("names",) if names else ()) + (("near duplicates",) if has_duplicates else ())
     groups_from: GroupSource = " and ".join(sources) or "none"  # type: ignore[assignment]
-    base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if has_duplicates else dataset.groups
+    is_named = has_duplicates and isinstance(dataset.images, ImageFiles)
+    base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if is_named else dataset.groups
     groups = base[firsts]
-    reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(dataset)))
+    reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(copies)))
     if names:
         message = f"Groups were inferred: {names.reason}; {CHECK}."
         warning = ReportWarning("groups_inferred", message, len(dataset))
@@ -159,8 +162,8 @@ def _format_names(dataset: Dataset, names: NameGroups | None) -> str:
     return "the images have no file names"
 
 
-def _format_copies(dataset: Dataset) -> tuple[str, ...]:
-    copies = len(dataset) - len(np.unique(dataset.pixel_hashes))
+def _format_copies(hashes: NDArray[np.bytes_]) -> tuple[str, ...]:
+    copies = len(hashes) - len(np.unique(hashes))
     return (f"{copies:,} {_were(copies)} joined to an image with equal pixels",) if copies else ()
 
 

@@ -75,3 +75,29 @@ def test_groups_of_a_manifest_that_share_a_photograph_are_joined(photographs, se
     assert unsearched.note == ""
     assert unsearched.groups_reason.startswith("given by the manifest; 1 contains images of more than one class")
     assert unsearched.groups_reason.endswith("; not searched for")
+
+
+def test_images_of_a_single_colour_join_no_patients(tmp_path, searches):
+    """Each patient has an empty slice, and these have equal pixels."""
+    random, lines = np.random.default_rng(0), ["path,label,group"]
+    for number in range(24):
+        pixels = random.integers(0, 256, (70, 70), dtype=np.uint8) if number % 3 else np.zeros((70, 70), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'ab'[number // 3 % 2]},p{number // 3}")
+    (tmp_path / "slices.csv").write_text("\n".join(lines))
+    data = find_groups(load(str(tmp_path / "slices.csv")))
+    assert len(set(data.groups.tolist())) == 8
+    assert "joined" not in data.groups_reason
+
+
+def test_images_of_a_single_colour_join_no_groups_of_file_names(tmp_path, searches):
+    random = np.random.default_rng(0)
+    for patient in range(8):
+        for image in range(3):
+            folder = tmp_path / "set" / "AB"[patient % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 256, (70, 70), dtype=np.uint8) if image else np.zeros((70, 70), np.uint8)
+            Image.fromarray(pixels).save(folder / f"p{patient}_{image}.png")
+    data = find_groups(load(str(tmp_path / "set")))
+    assert data.groups_from == "names and near duplicates" or data.groups_from == "names"
+    assert set(data.groups.tolist()) == {f"p{patient}" for patient in range(8)}
