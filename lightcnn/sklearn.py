@@ -27,6 +27,9 @@ from lightcnn.searching.metric_names import MetricName
 from lightcnn.text import in_one_line
 from lightcnn.trained_network import TrainedNetwork
 
+BLOCK = 256
+"""Images that are scaled to 8 bits at once."""
+
 
 class ArraysError(DataError, ValueError):
     """Images or labels that a classifier cannot use; scikit-learn expects a ValueError."""
@@ -182,6 +185,8 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if X.dtype == np.uint8 and self.range_ == (0.0, 255.0):
             return X
         low, high = self.range_
-        share = (X.astype(np.float64) - low) / ((high - low) or 1.0)
-        pixels: NDArray[np.uint8] = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        pixels = np.empty(X.shape, dtype=np.uint8)
+        for first in range(0, len(X), BLOCK):  # floats of 64 bits would need eight times the memory of the result
+            share = (X[first : first + BLOCK].astype(np.float64) - low) / ((high - low) or 1.0)
+            pixels[first : first + BLOCK] = np.rint(share.clip(0, 1) * 255)
         return pixels

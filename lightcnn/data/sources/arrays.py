@@ -20,7 +20,9 @@ from PIL import Image
 
 from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.data.files.decode import pixels_of, reduce_all, reduce_pixels
-from lightcnn.data.files.spelling import require_class_names
+from lightcnn.data.files.spelling import require_class_names, with_one_spelling
+from lightcnn.data.sources.manifest import spelling_warnings
+from lightcnn.data.sources.table import MISSING
 from lightcnn.errors import DataError
 from lightcnn.recipe import ARRAYS
 from lightcnn.text import format_error
@@ -94,34 +96,40 @@ def read_arrays(data: Any, groups: Any = None) -> Dataset:
     Raises: DataError.
     """
     images, labels = _pair(data)
+    checked: Any = images
     if isinstance(images, list):
-        checked: Any = [reduce_pixels(_image(image, number)) for number, image in enumerate(images)]
-        if len({image.shape[2] for image in checked}) > 1:
+        if len({image.shape[2] for image in images}) > 1:
             raise DataError("data: some images are grey and others have three channels; convert them to one kind")
     else:
         checked = reduce_all(_images(images))
     codes, classes = _classes(labels, len(checked))
-    names = None if groups is None else _groups(groups, len(checked))
-    return assemble(ARRAYS, checked, codes, classes, groups=names, groups_from="none" if names is None else "manifest")
+    if groups is None:
+        return assemble(ARRAYS, checked, codes, classes)
+    names, spellings = with_one_spelling(_groups(groups, len(checked)))
+    warnings = tuple(spelling_warnings(spellings))
+    return assemble(ARRAYS, checked, codes, classes, groups=np.array(names), groups_from="manifest", warnings=warnings)
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
-    """Images and labels: a list of images if they come one by one."""
+    """Images and labels; images that come one by one are a list of (H, W, C), each reduced as soon as it is read."""
     if isinstance(data, (tuple, list)) and len(data) == 2 and hasattr(data[0], "shape"):
         return _array(data[0], "X", "uint8 (N, H, W[, C])"), data[1]
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (dict, np.ndarray)):
-        if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list):
-            raise DataError("data: X is a list; make it an array, as in numpy.array(X, dtype='uint8')")
-        pairs = _items(data)
-        if all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
-            images = [_array(image, f"image {number}", "uint8 (H, W[, C])") for number, (image, _) in enumerate(pairs)]
-            return images, [_plain(label, number) for number, (_, label) in enumerate(pairs)]
-    raise DataError(
-        f"data: {type(data).__name__} is neither a path, nor arrays (X, y), nor a data set of (image, label)"
-    )
+    unknown = f"data: {type(data).__name__} is neither a path, nor arrays (X, y), nor a data set of (image, label)"
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, (dict, np.ndarray)):
+        raise DataError(unknown)
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list):
+        raise DataError("data: X is a list; make it an array, as in numpy.array(X, dtype='uint8')")
+    images, labels = [], []
+    for number, item in enumerate(_items(data)):
+        if not (isinstance(item, (tuple, list)) and len(item) == 2):
+            raise DataError(unknown)
+        pixels = _image(_array(item[0], f"image {number}", "uint8 (H, W[, C])"), number)
+        images.append(reduce_pixels(pixels).copy())  # the data set may use the memory of the image again
+        labels.append(_plain(item[1], number))
+    return images, labels
 
 
-def _items(data: Any) -> list[Any]:
+def _items(data: Any) -> Iterator[Any]:
     """The items of a data set, in order. Raises: DataError for a table of pandas, or if an item cannot be read."""
     kind = type(data).__name__
     if hasattr(data, "iloc"):  # a table or a column of pandas, whose numbers are labels of rows and not places
@@ -137,16 +145,15 @@ def _items(data: Any) -> list[Any]:
         ) from error
     if not count:
         raise DataError(f"data: {kind} is empty; give at least one image")
-    items = []
     for index in range(count):
         try:
-            items.append(data[index])
+            item = data[index]
         except Exception as error:
             raise DataError(
                 f"data: {kind} has a length of {count}, but its item {index} cannot be read ({format_error(error)}); "
                 f"it must give (image, label) for every index from 0 to {count - 1}"
             ) from error
-    return items
+        yield item
 
 
 def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
@@ -156,6 +163,8 @@ def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
     """
     if isinstance(value, Image.Image):
         return pixels_of(value, f"data: {name}")
+    if np.ma.is_masked(value):
+        raise DataError(f"data: {name} has masked values; leave these images out")
     try:
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
@@ -231,8 +240,9 @@ def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...
         and not all(isinstance(each, str) for each in labels)
     ):
         raise DataError("data: labels are texts and others; give integers or texts")
-    if array.dtype.kind in "OU" and (array == "").any():
-        raise DataError("data: labels are empty for some images; leave these images out")
+    if missing := _missing_text(array):
+        remedy = "leave these images out, or give the class another name"
+        raise DataError(f"data: labels are missing for some images ({missing}); {remedy}")
     values, codes = np.unique(array.astype(str) if array.dtype.kind == "O" else array, return_inverse=True)
     names = tuple(str(value) for value in values)
     if array.dtype.kind in "OU":
@@ -240,13 +250,19 @@ def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...
     return codes.astype(np.int64).reshape(-1), names
 
 
-def _groups(groups: Any, count: int) -> NDArray[np.str_]:
+def _groups(groups: Any, count: int) -> list[str]:
+    """The names of the groups (N,)."""
     array = _array(groups, "groups", "one group per image, (N,)")
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
-    if _has_missing(groups, array) or (array.dtype.kind in "OU" and (array == "").any()):
-        raise DataError("data: groups are missing for some images; give every image of an unknown group its own")
-    return np.array([str(group) for group in array])
+    if any(isinstance(group, (np.ndarray, list, tuple, dict, set)) for group in array):
+        raise DataError("data: groups are arrays or lists; give one integer or text per image")
+    remedy = "give every image of an unknown group its own"
+    if _has_missing(groups, array):
+        raise DataError(f"data: groups are missing for some images; {remedy}")
+    if missing := _missing_text(array):
+        raise DataError(f"data: groups are missing for some images ({missing}); {remedy}")
+    return [str(group) for group in array]
 
 
 def _has_missing(values: Any, array: NDArray[Any]) -> bool:
@@ -260,3 +276,12 @@ def _is_missing(value: Any) -> bool:
         return value is None or bool(value != value)
     except TypeError:
         return True
+    except ValueError:  # an array, of which some values may differ
+        return False
+
+
+def _missing_text(array: NDArray[Any]) -> str:
+    """The first text (N,) that is no name, as data frames write missing values; empty if there is none."""
+    if array.dtype.kind not in "OU":
+        return ""
+    return next((repr(str(each)) for each in array if isinstance(each, str) and each.strip() in MISSING), "")

@@ -18,8 +18,9 @@ from PIL import Image
 
 import lightcnn
 from lightcnn.data.files.decode import decode
-from lightcnn.data.grouping.groups import check_groups, groups_from_source
+from lightcnn.data.grouping.groups import check_groups, find_groups, groups_from_source
 from lightcnn.data.grouping.near_duplicates import find_near_duplicates
+from lightcnn.data.sources import arrays
 from lightcnn.data.sources.arrays import given, read_arrays
 from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError, InputError, LightcnnError
@@ -124,6 +125,51 @@ def test_groups_are_those_that_are_given() -> None:
     assert warning.message.endswith("or leave groups out.")
 
 
+def test_groups_in_several_spellings_are_one_as_in_files() -> None:
+    dataset = read_arrays((IMAGES, LABELS), groups=["p10", "P 10", "p-010", *(f"q{number}" for number in range(57))])
+    assert set(dataset.groups[:3].tolist()) == {"p10"}
+    (warning,) = dataset.warnings
+    assert warning.code == "group_spellings" and "'P 10' and 'p-010' and 'p10'" in warning.message
+
+
+def test_a_data_set_may_use_the_memory_of_an_image_again() -> None:
+    class Buffered(Pairs):
+        buffer = np.empty((8, 8), np.uint8)
+
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            self.buffer[:] = self.images[index]
+            return self.buffer, self.labels[index]
+
+    dataset = read_arrays(Buffered(IMAGES, LABELS))
+    assert dataset.fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
+
+
+def test_large_images_of_a_data_set_are_reduced_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them at once, at full size, need more memory than there is."""
+    events: list[str] = []
+
+    class Large(Pairs):
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            events.append("read")
+            return np.full((300, 300), index, np.uint8), self.labels[index]
+
+    reduce = arrays.reduce_pixels
+    monkeypatch.setattr(arrays, "reduce_pixels", lambda image: (events.append("reduced"), reduce(image))[1])
+    assert read_arrays(Large(None, LABELS)).images[0].shape == (256, 256, 1)
+    assert events == 60 * ["read", "reduced"]
+
+
+def test_copies_in_arrays_are_the_groups_that_they_are_in_a_file(tmp_path: Path) -> None:
+    """So equal data have equal fingerprints, whatever they are read from."""
+    images = np.random.default_rng(1).integers(0, 256, (12, 64, 64), np.uint8)
+    images[1] = images[0]
+    labels = np.arange(12) // 2 % 2
+    np.savez(tmp_path / "file.npz", train_images=images, train_labels=labels)
+    dataset, file = (find_groups(each) for each in (read_arrays((images, labels)), load(str(tmp_path / "file.npz"))))
+    assert dataset.groups_from == "near duplicates" and dataset.groups[:3].tolist() == ["0", "0", "2"]
+    assert dataset.fingerprint == file.fingerprint
+
+
 def test_a_data_set_is_read_after_the_other_arguments_are_checked(tmp_path: Path) -> None:
     pairs = Pairs(list(IMAGES), LABELS)
     with pytest.raises(InputError, match="budget"):
@@ -179,6 +225,13 @@ def with_last(value: Any) -> Any:
     return np.array([f"p{index // 4}" for index in range(59)] + [value], dtype=object)
 
 
+def objects(values: Any) -> Any:
+    """A column of such values, (N,)."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = list(values)
+    return column
+
+
 MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
 
 
@@ -221,8 +274,19 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((list(IMAGES), LABELS), None, r"X is a list; make it an array, as in numpy\.array\(X, dtype='uint8'\)"),
         ((list(IMAGES[:2]), [0, 1]), None, "X is a list; make it an array"),
         ((IMAGES, [0, "a"] * 30), None, "labels are texts and others; give integers or texts"),
-        ((IMAGES, ["", "a"] * 30), None, "labels are empty for some images; leave these images out"),
-        ((IMAGES, np.array(["", "a"] * 30, dtype=object)), None, "labels are empty for some images"),
+        ((IMAGES, ["", "a"] * 30), None, r"labels are missing for some images \(''\); leave these images out, or give"),
+        ((IMAGES, np.array(["", "a"] * 30, dtype=object)), None, "labels are missing for some images"),
+        ((IMAGES, ["nan", "a"] * 30), None, r"labels are missing for some images \('nan'\)"),
+        ((IMAGES, LABELS), np.array(["<NA>", "p1"] * 30), r"groups are missing for some images \('<NA>'\); give every"),
+        ((IMAGES, np.ma.masked_equal(LABELS, 2)), None, "labels has masked values; leave these images out"),
+        ((IMAGES, LABELS), np.ma.masked_equal(GROUPS, 2), "groups has masked values; leave these images out"),
+        ((IMAGES, objects(np.eye(3)[LABELS])), None, "labels are object; give integers or texts"),
+        (
+            (IMAGES, LABELS),
+            objects(np.eye(3)[LABELS]),
+            "groups are arrays or lists; give one integer or text per image",
+        ),
+        ((IMAGES, LABELS), objects([[number] for number in GROUPS]), "groups are arrays or lists"),
         (Column(IMAGES, LABELS), None, r"Column is a table, not a data set of \(image, label\); give arrays \(X, y\)"),
         (
             Failing(IndexError("only 7 rows")),
