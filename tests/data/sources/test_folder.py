@@ -45,6 +45,8 @@ def test_grey_and_colour_together_become_colour(tmp_path):
     [
         (lambda folder: None, "contains no class folders"),
         (lambda folder: photos(folder, ["a/x/0", "b/0"]), "a: no image directly in this class folder .* move them up"),
+        (lambda folder: photos(folder, ["a/x/y/0", "b/0"]), "a: no image directly in this class folder .* move them"),
+        (lambda folder: photos(folder, ["a/0", "a/x/y/0", "b/0"]), "a/x/y: a folder with images inside a class folder"),
         (
             lambda folder: photos(folder, ["a/0", "b/0"]) and (folder / "c").mkdir(),
             "c: no image directly .*add images or",
