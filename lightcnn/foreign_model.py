@@ -45,6 +45,7 @@ class ForeignRule:
     threshold: float = 0.5
     scale: IntensityScale | None = field(default=OWN_SCALE)
     unlikeness: Unlikeness | None = None
+    fit: str = "stretch"
 
     @property
     def channels(self) -> int:

@@ -67,7 +67,7 @@ class Api:
             self.batcher.release(len(uploads))
 
     def _prepare(self, upload: Upload) -> PreparedImage[Any]:
-        decoded = upload.decode(self.predictor.rule.scale, self.limits)
+        decoded = upload.decode(self.predictor.rule, self.limits)
         return prepared_image(decoded.pixels, self.predictor.prepare, decoded.conversion)
 
     def _prediction(self, name: str, row: Evaluation, abstain_below: float) -> dict[str, Any]:

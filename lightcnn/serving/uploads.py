@@ -14,8 +14,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from lightcnn.data.files.decode import Decoded, decode
-from lightcnn.data.files.intensity import IntensityScale
 from lightcnn.errors import DataError
+from lightcnn.predictor import PredictionRule
 from lightcnn.serving.settings import Limits
 from lightcnn.text import visible
 
@@ -63,17 +63,21 @@ class Upload:
         """Never."""
         return False
 
-    def decode(self, scale: IntensityScale | None, limits: Limits) -> Decoded:
-        """The decoded image. Raises: Refused if it is not one, or has too many pixels."""
+    def decode(self, rule: PredictionRule, limits: Limits) -> Decoded:
+        """The decoded image. Raises: Refused if it is not one, or has too many pixels, or would be padded to them."""
         if not any(self.content.startswith(signature) for signature in SIGNATURES):
             formats = ", ".join(SIGNATURES.values())
             raise Refused(422, f"{self.name}: is not an image of a supported format ({formats})")
         try:
-            return decode(self, scale, max_pixels=int(1e6 * limits.megapixels))
+            decoded = decode(self, rule.scale, max_pixels=int(1e6 * limits.megapixels))
         except DataError as error:
             raise Refused(422, f"{self.name}: {error}") from None
         except MemoryError:
             raise Refused(422, f"{self.name}: needs more memory than is available") from None
+        if rule.fit == "pad" and max(decoded.pixels.shape[:2]) ** 2 > 1e6 * limits.megapixels:
+            problem = f"would be padded to a square of more than {limits.megapixels:g} megapixels"
+            raise Refused(422, f"{self.name}: {problem}; crop the image")
+        return decoded
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def on_server_core(work: Callable[[], Result]) -> Result:
 
 def prepared(model: ExportedModel, content: bytes) -> PreparedImage[NDArray[np.uint8]]:
     """An image as the server prepares it."""
-    decoded = Upload("a.jpg", content).decode(model.rule.scale, Limits())
+    decoded = Upload("a.jpg", content).decode(model.rule, Limits())
     return prepared_image(decoded.pixels, model.prepare, decoded.conversion)
 
 

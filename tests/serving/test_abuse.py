@@ -25,9 +25,12 @@ from helpers.mutations import mutated_bytes
 from helpers.served import BOUNDARY, Client, form, image_bytes, serving
 from PIL import Image
 
+from lightcnn.data.preprocess import read_preprocess
+from lightcnn.run_folder import RunFolder
 from lightcnn.serving.explainers.explanations import Cancelled
 from lightcnn.serving.job import make_api
 from lightcnn.serving.settings import ServeSettings
+from lightcnn.serving.uploads import Refused, Upload
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 CLEAR_PEAK = Path("/proc/self/clear_refs")
@@ -92,6 +95,14 @@ def test_files_that_are_no_images_are_refused(
     assert answer.status == 422 and time.monotonic() - began < 5
     assert message in answer.json["error"] and answer.json["error"].startswith(name)
     assert "\n" not in answer.json["error"] and "Traceback" not in answer.json["error"]
+
+
+def test_an_image_is_not_padded_to_a_huge_square(served_run: Path, settings: ServeSettings) -> None:
+    """16 by 65,000 pixels would become 13 GB."""
+    rule, image = read_preprocess(RunFolder.load(served_run) / "preprocess.json"), Upload("long.png", bomb(65_000, 16))
+    assert image.decode(rule, settings.limits).pixels.shape == (16, 65_000, 1)
+    with pytest.raises(Refused, match=r"^long\.png: would be padded to a square of more than 2 megapixels; crop the"):
+        image.decode(rule.model_copy(update={"fit": "pad"}), settings.limits)
 
 
 def test_an_image_with_something_behind_it_is_an_image_and_nothing_else(client: Client) -> None:

@@ -31,7 +31,7 @@ class FileExplainer(ImageExplainer):
 
     def explain(self, upload: Upload, method: str, target: int | None, report: Report) -> dict[str, Any]:
         """The answer to `POST /explain`. Raises: LightcnnError if the method cannot explain the image."""
-        decoded = upload.decode(self._model.rule.scale, self._limits).pixels
+        decoded = upload.decode(self._model.rule, self._limits).pixels
         seen = self._reading.seen(decoded)
         explained = ExplainedFile(self._model, report)
         explainer = Explainer(explained, [make_method(method)], Checker(explained))
