@@ -6,8 +6,10 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.decisions import decide
@@ -25,11 +27,15 @@ from lightcnn.spec import NetworkSpec
 
 
 class Repeat(Frozen):
-    """A training that is done: of which recipe (a digest), with which seed, and its test accuracy."""
+    """A training: of which recipe (a digest), with which seed, the steps that are done, and its test accuracy.
+
+    That is None until it is done.
+    """
 
     recipe: str
     seed: Seed
-    accuracy: float
+    steps: Annotated[int, Field(ge=0)] = 0
+    accuracy: float | None
 
 
 def repeat_training(
@@ -46,12 +52,14 @@ def repeat_training(
 ) -> list[float]:
     """The test accuracies of a recipe with each of the seeds, in their order, without trainings that fail.
 
-    `workers` trainings run at once, in as many parts as a final training, since a part may have a time limit. Each is
-    stored when it ends, and what is on disk is not trained again. `started` gets how many trainings are done, and their
-    number. `evaluating` is called before each evaluation on the test set, so that an interrupted one is counted too.
+    `workers` trainings run at once, in as many parts as a final training, since a part may have a time limit. Each part
+    is stored when it ends, and what is on disk is not trained again. `started` gets how many trainings are done, and
+    their number. `evaluating` is called before each evaluation on the test set, so that an interrupted one is counted
+    too.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
-    waiting = deque(seed for seed in seeds if _stored(folder, trial, seed, digest) is None)
+    earlier = {seed: _stored(folder, trial, seed, digest) for seed in seeds}
+    waiting = deque(seed for seed, repeat in earlier.items() if repeat.accuracy is None)
     running: dict[str, TrainingJob] = {}
 
     def submit(job: TrainingJob) -> None:
@@ -61,7 +69,8 @@ def repeat_training(
     while waiting or running:
         started(len(seeds) - len(waiting) - len(running), len(seeds))
         while waiting and len(running) < workers:
-            submit(_part(recipe, trial, waiting.popleft()))
+            seed = waiting.popleft()
+            submit(_part(recipe, trial, seed, earlier[seed].steps))
         if (result := next_result(executor)) is None:
             continue
         job = running.pop(result.target)
@@ -70,15 +79,15 @@ def repeat_training(
             folder.log(f"trial {trial} with seed {seed} failed: {result.error}")
             continue
         if job.until != recipe.training.steps:
+            _store(folder, trial, Repeat(recipe=digest, seed=seed, steps=job.until, accuracy=None))
             submit(_part(recipe, trial, seed, job.until))
             continue
         evaluating()
         accuracy = _test_accuracy(folder, pipeline, recipe, trial, seed)
-        repeat = Repeat(recipe=digest, seed=seed, accuracy=accuracy)
-        folder.write_json(_result_file(trial, seed), repeat.model_dump(mode="json"))
+        _store(folder, trial, Repeat(recipe=digest, seed=seed, steps=job.until, accuracy=accuracy))
         folder.remove(_state_file(trial, seed))
-    stored = [_stored(folder, trial, seed, digest) for seed in seeds]
-    return [repeat.accuracy for repeat in stored if repeat is not None]
+    stored = [_stored(folder, trial, seed, digest).accuracy for seed in seeds]
+    return [accuracy for accuracy in stored if accuracy is not None]
 
 
 def _part(recipe: Recipe, trial: int, seed: int, start: int = 0) -> TrainingJob:
@@ -107,9 +116,16 @@ def _spec(recipe: Recipe) -> NetworkSpec:
     return recipe.network
 
 
-def _stored(folder: RunFolder, trial: int, seed: int, digest: str) -> Repeat | None:
+def _store(folder: RunFolder, trial: int, repeat: Repeat) -> None:
+    folder.write_json(_result_file(trial, repeat.seed), repeat.model_dump(mode="json"))
+
+
+def _stored(folder: RunFolder, trial: int, seed: int, digest: str) -> Repeat:
+    """What is on disk of the training of this recipe; nothing done if that is another one."""
     stored = read_json(folder, _result_file(trial, seed), Repeat)
-    return stored if stored is not None and stored.recipe == digest else None
+    if stored is None or stored.recipe != digest:
+        return Repeat(recipe=digest, seed=seed, accuracy=None)
+    return stored
 
 
 def _state_file(trial: int, seed: int) -> str:

@@ -11,6 +11,7 @@ from searching.trainings.test_pool import SPEC
 from lightcnn.recipe import Augment, Optimisation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings import repeats
+from lightcnn.searching.trainings.jobs import TrainingJob
 
 RECIPE = Recipe(
     data="digits", network=SPEC, augment=Augment(),
@@ -48,6 +49,26 @@ def test_trainings_with_other_seeds_run_in_parts_which_continue(tmp_path: Path) 
     assert {job.training for job in first} == {RECIPE.training}
     assert accuracies(executor, folder) == [0.5, 0.6]
     assert len(executor.jobs) == 2 * len(first), "what is done is not trained again"
+
+
+def test_an_interrupted_training_continues_with_its_next_part(tmp_path: Path) -> None:
+    class Interrupted(FakeExecutor):
+        def submit(self, job: TrainingJob) -> None:
+            if job.seed == 6 and job.until == 44:
+                raise KeyboardInterrupt
+            super().submit(job)
+
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    with pytest.raises(KeyboardInterrupt):
+        accuracies(Interrupted(folder), folder)
+    executor = FakeExecutor(folder)
+    assert accuracies(executor, folder) == [0.5, 0.6]
+    assert [job.until for job in executor.jobs] == [*range(44, 105, 11), 105]
+    assert executor.jobs[0].source == executor.jobs[0].target
+    other = RECIPE.model_copy(update={"training": RECIPE.training.model_copy(update={"decay_steps": 21})})
+    again = FakeExecutor(folder)
+    repeats.repeat_training(again, folder, None, other, 3, [6], workers=1)  # type: ignore[arg-type]
+    assert again.jobs[0].until == 11 and not again.jobs[0].source, "another recipe begins anew"
 
 
 def test_a_training_of_which_a_part_fails_is_left_out(tmp_path: Path) -> None:
