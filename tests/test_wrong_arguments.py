@@ -31,7 +31,7 @@ def audit(**values: Any) -> None:
 
 
 def compare(**values: Any) -> None:
-    lightcnn.compare(["a", "b"], **values)
+    lightcnn.compare(**({"runs": ["a", "b"]} | values))
 
 
 def explain(**values: Any) -> None:
@@ -87,6 +87,7 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (audit, "augment", 3, "audit: augment: input should be a valid string, not 3"),
     (compare, "seed", -1, "compare: seed: input should be greater than or equal to 0, not -1"),
     (compare, "seed", None, "compare: seed: input should be a valid integer, not None"),
+    (compare, "runs", None, "runs=None: not a list of run folders; give two or more of them"),
     (compare, "metric", 3, "compare: metric: input should be a valid string, not 3"),
     (explain, "seed", -1, "explain: seed: input should be greater than or equal to 0, not -1"),
     (explain, "seed", 2**32, "explain: seed: input should be less than 4294967296, not 4294967296"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from lightcnn.progress import Progress, no_progress
 from lightcnn.python_calls import python_call
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
+from lightcnn.text import in_one_line
 
 MAX_RUNS = 50
 """Runs that are compared at once: 1,225 pairs."""
@@ -52,6 +53,8 @@ def compare(
         short and long: no difference in accuracy could be shown (...
     """
     several = (runs,) if isinstance(runs, RunFolder | str | Path) else runs
+    if not isinstance(several, Iterable):
+        raise InputError(f"runs={in_one_line(runs)}: not a list of run folders; give two or more of them")
     folders = tuple(str(run.path if isinstance(run, RunFolder) else run) for run in several)
     values = {"runs": folders, "metric": metric, "seed": seed}
     return Run(run(document.make(CompareSettings, values, "compare"), out=out).path)
