@@ -16,8 +16,11 @@ from lightcnn.evaluation.labelled_predictions import LabelledPredictions, Number
 from lightcnn.output.largest_class import KEY
 
 
-def point_values(predictions: LabelledPredictions) -> dict[str, Any]:
-    """Each score by scikit-learn: a number, or one per class (K,); NaN if it is undefined."""
+def point_values(predictions: LabelledPredictions, *, with_areas: bool = True) -> dict[str, Any]:
+    """Each score by scikit-learn: a number, or one per class (K,); NaN if it is undefined.
+
+    Unless `with_areas`, the areas under curves, which take long for many classes, are NaN.
+    """
     from sklearn import metrics
 
     labels, predicted, kinds = predictions.labels, predictions.predicted, range(len(predictions.classes))
@@ -29,13 +32,11 @@ def point_values(predictions: LabelledPredictions) -> dict[str, Any]:
     )
     several = len(np.unique(labels)) > 1
     several_predicted = several and len(np.unique(predicted)) > 1
-    areas = [
-        [
-            np.nan if curve is None else area(labels == c, predictions.probabilities[:, c])
-            for c, curve in enumerate(predictions.curves)
-        ]
-        for area in (metrics.roc_auc_score, metrics.average_precision_score)
-    ]
+    areas = np.full((2, len(kinds)), np.nan)
+    for c in kinds if with_areas else ():
+        if 0 < (labels == c).sum() < len(labels):
+            of_class = labels == c, predictions.probabilities[:, c]
+            areas[:, c] = metrics.roc_auc_score(*of_class), metrics.average_precision_score(*of_class)
     brier, log_loss = (float(errors.mean()) for errors in predictions.errors)
     return {
         "accuracy": metrics.accuracy_score(labels, predicted),
@@ -48,8 +49,8 @@ def point_values(predictions: LabelledPredictions) -> dict[str, Any]:
         "sensitivity": recall,
         "specificity": specificity,
         "f1": np.where(np.isnan(recall), np.nan, f1),
-        "auc": np.array(areas[0]),
-        "pr_auc": np.array(areas[1]),
+        "auc": areas[0],
+        "pr_auc": areas[1],
     }
 
 

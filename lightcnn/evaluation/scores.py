@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -77,8 +77,23 @@ def accuracy_score(
     threshold: float = 0.5,
 ) -> dict[str, Any]:
     """The `accuracy` of `scores` alone, with the same interval. Independent images need no bootstrap."""
-    predictions = labelled_predictions(labels, probabilities, groups=groups, threshold=threshold)
-    return _ScoreTable(predictions, {}).single("accuracy")
+    return chosen_scores(labels, probabilities, ("accuracy",), groups=groups, threshold=threshold)["accuracy"]
+
+
+def chosen_scores(
+    labels: NDArray[np.int64],
+    probabilities: Numbers,
+    names: Iterable[str],
+    *,
+    groups: NDArray[np.str_] | None = None,
+    threshold: float = 0.5,
+    classes: Sequence[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Some of the scores of all classes together, by name, as they are in `scores`."""
+    names = tuple(names)
+    predictions = labelled_predictions(labels, probabilities, groups=groups, threshold=threshold, classes=classes)
+    table = _ScoreTable(predictions, {}, with_areas=any(name in AREA_SCORES for name in names))
+    return {name: table.mean(name) if name in CLASS_SCORES else table.single(name) for name in names}
 
 
 def point_scores(labels: NDArray[np.int64], probabilities: Numbers, *, threshold: float = 0.5) -> dict[str, Any]:
@@ -105,8 +120,14 @@ def interval_bounds(per_class: Mapping[str, Any], score: str) -> dict[str, tuple
 class _ScoreTable:
     """Values, bootstrap draws and numbers of groups of one set, and each score as it is in the report."""
 
-    def __init__(self, predictions: LabelledPredictions, operating: Mapping[str, Mapping[str, float | None]]) -> None:
-        self._predictions, self._operating = predictions, operating
+    def __init__(
+        self,
+        predictions: LabelledPredictions,
+        operating: Mapping[str, Mapping[str, float | None]],
+        *,
+        with_areas: bool = True,
+    ) -> None:
+        self._predictions, self._operating, self._with_areas = predictions, operating, with_areas
         self._thresholds = sorted({t for targets in operating.values() for t in targets.values() if t is not None})
         of_class = [predictions.labels == c for c in range(len(predictions.classes))]
         predicted = [predictions.predicted == c for c in range(len(of_class))]
@@ -121,11 +142,11 @@ class _ScoreTable:
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        return point_values(self._predictions)
+        return point_values(self._predictions, with_areas=self._with_areas)
 
     @cached_property
     def _draws(self) -> dict[str, Numbers]:
-        return bootstrap_scores(self._predictions, np.array(self._thresholds))
+        return bootstrap_scores(self._predictions, np.array(self._thresholds), with_areas=self._with_areas)
 
     def single(self, name: str) -> dict[str, Any]:
         """A score of all classes together."""

@@ -10,7 +10,7 @@ from typing import Any
 from lightcnn import document
 from lightcnn.budget import Resource
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.scores import chosen_scores
 from lightcnn.inference import probabilities
 from lightcnn.output.charts.figures import pareto
 from lightcnn.run_folder import RunFolder
@@ -100,16 +100,16 @@ def _scores(point: FrontPoint, pipeline: Pipeline, choice: Choice) -> dict[str, 
     weights, dataset = point.weights, pipeline.dataset
     size = weights.finalist.candidate.spec.input[1]
     test = probabilities(weights.model, pipeline.images(pipeline.split.test, size), pipeline.preprocess(size))
-    names = dict.fromkeys(("accuracy", choice.metric))
+    names = tuple(dict.fromkeys(("accuracy", choice.metric)))
     return {
-        name: {metric: {end: of_set[metric][end] for end in ("value", "low", "high")} for metric in names}
+        name: {metric: {end: score[end] for end in ("value", "low", "high")} for metric, score in of_set.items()}
         for name, indices, predicted in (
             ("val", pipeline.split.val, weights.judged.probabilities),
             ("test", pipeline.split.test, test),
         )
         for of_set in [
-            scores(
-                dataset.labels[indices], predicted, groups=dataset.groups[indices], classes=dataset.classes,
+            chosen_scores(
+                dataset.labels[indices], predicted, names, groups=dataset.groups[indices], classes=dataset.classes,
                 threshold=pipeline.preprocess(size).threshold,
             )
         ]

@@ -18,7 +18,7 @@ Numbers = NDArray[np.float64]
 DRAWS = 200
 """Draws of the bootstrap for the noise of a difference, which is then known to within about 5 %."""
 MIN_GROUPS = 5
-"""Groups of every class that the noise of a metric needs in which classes count alike."""
+"""Groups that the noise of a metric needs; groups of every class, of one in which classes count alike."""
 CLASS_METRICS = ("auc", "f1")
 """Metrics of one class against the rest: of two classes the second one's, else the mean of all."""
 
@@ -50,6 +50,7 @@ class Judge:
             )
         groups_of = [len(np.unique(groups[labels == c])) for c in range(len(classes)) if (labels == c).any()]
         self._can_draw = min(groups_of, default=0) >= MIN_GROUPS
+        self._has_noise = len(np.unique(groups)) >= MIN_GROUPS
 
     def score(self, probabilities: Numbers) -> float:
         """The metric of predictions (N, K), with the sign that makes higher values better."""
@@ -66,6 +67,8 @@ class Judge:
 
         Groups are independent, the images of one group are not. Infinite if there are too few groups.
         """
+        if not self._has_noise:  # of two images of which one network knows both and another none, it would be 0
+            return math.inf
         if self.metric == "accuracy":
             return paired_error(self.correct(first), self.correct(second), self._groups)
         if self.metric == "log_loss":
@@ -93,7 +96,7 @@ class Judge:
 
 def metric_value(metric: MetricName, predictions: LabelledPredictions) -> float:
     """A metric of predictions, NaN if it is undefined."""
-    return float(_of_all_classes(metric, point_values(predictions)[metric]))
+    return float(_of_all_classes(metric, point_values(predictions, with_areas=metric == "auc")[metric]))
 
 
 def _of_all_classes(metric: MetricName, values: Any) -> Any:

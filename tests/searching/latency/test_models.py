@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ import torch
 from helpers.clocks import replace_clocks
 from PIL import Image
 
-from lightcnn import Budget, Run, SearchSpace, search
+from lightcnn import Budget, Run, SearchSpace, document, search
 from lightcnn.cli import main as cli
 from lightcnn.cost import cost
 from lightcnn.duration import parse_duration
@@ -25,6 +26,7 @@ from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.measurement import latency_fit
 from lightcnn.program import program
 from lightcnn.progress import no_progress
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.latency import models, timed_networks
 from lightcnn.searching.preparation import prepare as prepare_search
 from lightcnn.searching.report.wording import comparison_lines
@@ -540,6 +542,46 @@ def test_the_command_then_ends_with_1_and_can_be_resumed(space: str, monkeypatch
         assert cli.run([*command, "--epochs", "2", "--workers", "1", "--out", "run", "--quiet"]) == 1
     assert cli.run(["search", "--resume", "--out", "run", "--trials", "3", "--quiet"]) == 0
     assert Run.load("run").report["latency"]["latency_us"]["measured"] <= 200
+
+
+@pytest.mark.parametrize(("factor", "use"), [(0.5, 1.0), (1.05, 0.85), (1.25, 0.7), (10.0, 0.7)])
+def test_the_first_network_is_fitted_to_a_share_with_which_it_is_fast_enough(
+    space: str, monkeypatch: pytest.MonkeyPatch, factor: float, use: float
+) -> None:
+    """The machine takes `factor` times what is predicted."""
+    images, budget = SearchSpace.load(space).for_data(1, 2, 8), Budget.parse("200us")
+    set_speed(monkeypatch, factor)
+    assert models.measure_start(BudgetedSpace(images, budget, latencies=[MACHINE]), no_progress) == use
+    bounded = BudgetedSpace(images, budget, latencies=[MACHINE], start_use=use)
+    first = bounded.first_network()
+    assert first is not None and 0.5 * use < first.cost.latency_us / 200 <= use
+    assert bounded.candidate(bounded.first(), Random(0)).key == first.key
+
+
+def test_a_resumed_search_keeps_the_share_of_the_first_network(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightcnn.searching.preparation.measure_start", lambda *_: 0.7)
+    run(space, "200us")
+    first = trials()[0]
+    assert int(first["latency_us"]) <= 140 and "start_use: 0.7" in Path("run/latency.yaml").read_text(encoding="utf-8")
+    run(space, "200us", trials=3, resume=True)
+    assert trials()[0] == first
+
+
+def test_networks_that_are_too_slow_are_not_trained_to_the_end(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless all are: the machine may be slow just then."""
+    answers = [[1.2, 0.9], [0.9, 0.8]]
+    checked: list[list[NetworkSpec]] = []
+
+    def shares(networks: list[NetworkSpec], *_: object) -> list[float]:
+        checked.append(networks)
+        return answers.pop(0)
+
+    monkeypatch.setattr("lightcnn.searching.final_phase.limit_shares", shares)
+    report = run(space, "200us", trials=4, finalists=2).report
+    (slow, fast), others = checked
+    assert slow not in others and fast in others and not answers
+    assert report["comparison"]["finalists"] == 2
+    assert document.load(NetworkSpec, Path("run/spec.yaml")) in others
 
 
 def test_a_finalist_that_is_too_slow_is_left_out_and_named(space: str, monkeypatch: pytest.MonkeyPatch) -> None:

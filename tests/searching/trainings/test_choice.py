@@ -191,8 +191,16 @@ def test_an_undefined_metric_is_refused(metric: MetricName, labels: list[int], c
         Judge(metric, np.array(labels), np.array(list("abcd")), tuple(classes))
 
 
-def test_a_few_groups_leave_the_noise_of_a_class_metric_unknown() -> None:
-    labels, groups = np.repeat([0, 1], 20), np.repeat(["a", "b"], 20)
+@pytest.mark.parametrize("metric", METRICS)
+def test_two_images_leave_the_noise_unknown(metric: MetricName) -> None:
+    """One network knows both and another none, so that all differences are equal."""
+    judged = Judge(metric, np.array([0, 1]), np.array(["a", "b"]), ("a", "b"))
+    right = np.array([[0.9, 0.1], [0.1, 0.9]])
+    assert judged.error(right, 1 - right) == math.inf
+
+
+def test_a_few_groups_of_a_class_leave_the_noise_of_a_class_metric_unknown() -> None:
+    labels, groups = np.repeat([0, 1], 20), np.repeat([*"abcdef"], [10, 10, 5, 5, 5, 5])
     random = np.random.default_rng(0)
     first, second = random.dirichlet(np.ones(2), (2, 40))
     assert Judge("auc", labels, groups, ("a", "b")).error(first, second) == math.inf
