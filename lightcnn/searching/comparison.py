@@ -56,7 +56,7 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left:
 
     `left` are the seconds of the time limit that were not used.
     """
-    planned = plan.final_images(settings.seconds, settings.epochs)
+    planned = plan.least_final_images(settings.seconds, settings.epochs)
     best = result.choice.best
     longest = plan.images_at(max(best.step, best.progress.last_step))
     reached = [outcome.images for outcome in result.outcomes if outcome.is_scored]

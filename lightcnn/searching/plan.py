@@ -145,6 +145,11 @@ class Plan(Frozen):
         """
         return self.longest_images(epochs) if limit is None else self._final_images(limit, epochs)
 
+    def least_final_images(self, limit: float | None, epochs: int | None) -> int:
+        """The same, or those of a network whose final training this session begins, if that is less."""
+        final = self.final_images(limit, epochs)
+        return final if limit is None else min(final, self._final_images(limit, epochs, self._past.since))
+
     def _final_images(self, limit: float, epochs: int | None, since: float = 0.0) -> int:
         """Images of a final training in its share of the time from the second `since` until the limit."""
         share, before = (1.0, self.spent) if self.alone else (self.final_share, self.teaching)

@@ -115,6 +115,16 @@ def test_the_time_of_the_plan_is_that_of_a_new_search_after_the_sessions_before(
         assert resumed.search_seconds(LIMIT + limit, None) == pytest.approx(LIMIT + new)
 
 
+def test_a_final_training_that_begins_in_a_later_session_is_as_long_as_its_time_allows() -> None:
+    """A network that is found after the limit was doubled gets the share of the second half: it is not cut short."""
+    plan = one_worker(images=51_000)
+    new = plan.final_images(LIMIT, None)
+    resumed = plan.after(Past(LIMIT, LIMIT, 5), 2 * LIMIT, None, None)
+    assert resumed.final_images(2 * LIMIT, None) > 1.5 * new
+    assert resumed.least_final_images(2 * LIMIT, None) == pytest.approx(new, rel=0.1)
+    assert plan.least_final_images(LIMIT, None) == new
+
+
 def test_an_interruption_moves_no_time_from_the_final_training_to_comparing(sessions: Sessions) -> None:
     whole, _, _ = sessions.run(LIMIT, interrupted_at=60)
     again, compared, ended = sessions.run(LIMIT)
