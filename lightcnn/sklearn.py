@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lightcnn.data.files.spelling import are_class_names
+from lightcnn.data.sources.table import MISSING
 from lightcnn.devices import DeviceName
 from lightcnn.errors import DataError, InputError
 from lightcnn.recipe import SEED_LIMIT
@@ -129,8 +130,9 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.shape_ = X.shape[1:]
         self.range_ = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
         is_text = y.dtype.kind == "O" and all(isinstance(label, str) for label in y)  # such as columns of pandas
-        has_names = (is_text or y.dtype.kind in "iuU") and are_class_names(map(str, self.classes_))
-        self._names = [str(name) for name in (self.classes_ if has_names else range(len(self.classes_)))]
+        names = [str(name) for name in self.classes_]
+        has_names = (is_text or y.dtype.kind in "iuU") and are_class_names(names) and MISSING.isdisjoint(names)
+        self._names = names if has_names else [str(number) for number in range(len(names))]
         with TemporaryDirectory(prefix="lightcnn-") as folder:
             run = search(
                 self.budget, data=(self._pixels(X), y if has_names else codes), groups=groups, time=self.time,

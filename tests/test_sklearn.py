@@ -138,7 +138,7 @@ def test_images_in_colour() -> None:
         model.predict(IMAGES)
 
 
-@pytest.mark.parametrize("names", [("a", "A"), ("01", "1"), ("", "A")])
+@pytest.mark.parametrize("names", [("a", "A"), ("01", "1"), ("", "A"), ("None", "NA")])
 def test_labels_that_cannot_be_names_of_classes_are_numbered(names: tuple[str, str]) -> None:
     labels = np.array(names)[LABELS]
     model = LightCNNClassifier(**TINY).fit(IMAGES, labels)

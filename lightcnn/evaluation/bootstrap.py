@@ -35,19 +35,19 @@ def leave_one_out_counts(count: int, rows: int) -> Iterator[Numbers]:
 
 
 @dataclass(frozen=True, eq=False)
-class RankedScores:
+class GroupedScores:
     """The scores of the images for one class, as counts of the images of each group, for areas under curves.
 
     The class's images have S different scores, in descending order. `positives` (S, groups) counts its images with each
     of them. `parts` (2 S + 1, groups) counts all images above the first score, with it, between it and the second one,
-    and so on. Products of these with the weights of the groups replace sorting the images in each draw.
+    and so on. Products of these with how often each group is drawn give every count that the areas are made of.
     """
 
     positives: csr_array
     parts: csr_array
 
     @classmethod
-    def of(cls, positive: NDArray[np.bool_], scores: Numbers, codes: NDArray[np.intp]) -> RankedScores:
+    def of(cls, positive: NDArray[np.bool_], scores: Numbers, codes: NDArray[np.intp]) -> GroupedScores:
         """From labels (N,), of which at least one is True, scores (N,) and the numbers of the groups (N,) from 0."""
         values = np.unique(-scores[positive])
         above = np.searchsorted(values, -scores, side="left")  # scores of the class that are above an image's own
@@ -59,9 +59,9 @@ class RankedScores:
         )
 
     def areas(self, times: NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
-        """ROC-AUC and average precision (draws,) for weights (groups, draws) of the groups; NaN if undefined.
+        """ROC-AUC and average precision (draws,) if each group is drawn so often (groups, draws); NaN if undefined.
 
-        Weights may be float32: sums of counts are exact in it up to 16 million.
+        Counts may be float32: their sums are exact in it up to 16 million.
         """
         positive, total = self.positives @ times, (self.parts @ times).cumsum(axis=0)
         true_positives = positive.cumsum(axis=0)
@@ -85,7 +85,7 @@ def _counts(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int,
 def resample(
     codes: NDArray[np.intp],
     columns: Numbers,
-    curves: Sequence[RankedScores | None],
+    curves: Sequence[GroupedScores | None],
     *,
     seed: int = 0,
     draws: int = DRAWS,

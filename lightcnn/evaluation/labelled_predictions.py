@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.decisions import decide
-from lightcnn.evaluation.bootstrap import RankedScores
+from lightcnn.evaluation.bootstrap import GroupedScores
 
 Numbers = NDArray[np.float64]
 
@@ -49,10 +49,10 @@ class LabelledPredictions:
         return float(sizes.sum() ** 2 / max(1.0, (sizes**2).sum()))
 
     @cached_property
-    def curves(self) -> list[RankedScores | None]:
-        """Per class, the ranked scores of the images; None if all images are of the class, or none is."""
+    def curves(self) -> list[GroupedScores | None]:
+        """Per class, the scores of the images by group; None if all images are of the class, or none is."""
         return [
-            RankedScores.of(self.labels == c, self.probabilities[:, c], self.codes)
+            GroupedScores.of(self.labels == c, self.probabilities[:, c], self.codes)
             if 0 < (self.labels == c).sum() < len(self.labels)
             else None
             for c in range(len(self.classes))

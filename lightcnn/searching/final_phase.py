@@ -15,17 +15,17 @@ from lightcnn.searching.ensemble import (
     newest_steps,
     read_ensemble,
 )
-from lightcnn.searching.latency.models import limit_shares
+from lightcnn.searching.latency.models import measure_latencies
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, choose, contenders
 from lightcnn.searching.trainings.evaluator import utility
-from lightcnn.searching.trainings.finals import LONGER, Finalist, FinalProgress, FinalTrainings
+from lightcnn.searching.trainings.finals import LONGER, Finalist, FinalProgress, FinalTrainings, progress_file
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.searching.trials.storage import Outcome
 
-MAX_CHECKS = 4
+MAX_CHECKS = 3
 """How often networks are timed before they are trained to the end, and others chosen in the place of slow ones."""
 
 
@@ -216,25 +216,30 @@ class FinalPhase:
     def _fast_enough(self, chosen: list[Outcome]) -> list[Outcome]:
         """The same, or others in the place of those that break a limit of latency when they are timed now.
 
-        Predictions have errors: without this, a network may be trained for nothing. Nothing else is trained
-        meanwhile, unless the first network has a worker: that was timed before. If others are too slow as well,
-        `MAX_CHECKS` times, the first choice stays.
+        Predictions have errors, and a network may be trained for nothing. None is timed whose final training has
+        started, and none while the first network is trained beside the search, which leaves no time without other work;
+        that network was timed before. If all are too slow, the first choice stays: other programs may be the reason.
         """
-        parts, slow, choice = self._parts, frozenset[int](), chosen
+        parts, choice, slow, known = self._parts, chosen, frozenset[int](), set[int]()
         if not parts.space.budget.latencies or parts.plan.first_has_worker(parts.settings.seconds):
             return chosen
+        known |= {each.number for each in chosen if (parts.folder / progress_file(each.number)).is_file()}
         for _ in range(MAX_CHECKS):
-            specs = [parts.space.inspect(outcome.shape).spec for outcome in choice]
-            with self._clock.paused():
-                shares = limit_shares(specs, parts.space.budget, parts.progress.timing)
-            missed = {outcome.number for outcome, share in zip(choice, shares, strict=True) if share > 1}
-            if not missed:
-                return choice
-            slow |= missed
-            choice = self._outcomes_to_train(slow)
-            if not choice:
+            new = [outcome for outcome in choice if outcome.number not in known]
+            if not new:
                 break
-        return chosen
+            specs = [parts.space.inspect(outcome.shape).spec for outcome in new]
+            with self._clock.paused():
+                measured = measure_latencies(specs, parts.space.budget, parts.progress.timing)
+            known |= {outcome.number for outcome in new}
+            slow |= {
+                outcome.number
+                for outcome, times in zip(new, measured, strict=True)
+                if not all(each.is_met for each in times)
+            }
+            choice = self._outcomes_to_train(slow)
+        parts.progress.searched()
+        return choice or chosen
 
     def _chosen(self, outcomes: Sequence[Outcome], count: int, taken: Sequence[Outcome] = ()) -> list[Outcome]:
         parts = self._parts

@@ -150,7 +150,7 @@ class SearchView(LiveView, SearchProgress):
 
     def searched(self) -> None:
         """Shows that the final training begins."""
-        self._phase = "final training"
+        self._phase, self._current = "final training", ""
 
     def retraining(self, finalist: Any, progress: Any, end: int) -> None:
         """Shows a part of a final training."""

@@ -21,6 +21,8 @@ from lightcnn.text import visible
 
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"RIFF": "WebP", b"BM": "BMP"}
 """The formats that are decoded. TIFF is not: its decoder has had most of the flaws, and browsers do not show it."""
+PADDED_SIDE = 4_000
+"""Side in pixels of the largest square to which an image is padded; a shorter side of an image is reduced to 256."""
 NAME_CHARACTERS = 100
 """Characters of the name of a file that are shown."""
 FIELD_BYTES = 10_000
@@ -64,7 +66,7 @@ class Upload:
         return False
 
     def decode(self, rule: PredictionRule, limits: Limits) -> Decoded:
-        """The decoded image. Raises: Refused if it is not one, or has too many pixels, or would be padded to them."""
+        """The decoded image. Raises: Refused if it is not one, or has too many pixels, or would have if padded."""
         if not any(self.content.startswith(signature) for signature in SIGNATURES):
             formats = ", ".join(SIGNATURES.values())
             raise Refused(422, f"{self.name}: is not an image of a supported format ({formats})")
@@ -74,8 +76,8 @@ class Upload:
             raise Refused(422, f"{self.name}: {error}") from None
         except MemoryError:
             raise Refused(422, f"{self.name}: needs more memory than is available") from None
-        if rule.fit == "pad" and max(decoded.pixels.shape[:2]) ** 2 > 1e6 * limits.megapixels:
-            problem = f"would be padded to a square of more than {limits.megapixels:g} megapixels"
+        if rule.fit == "pad" and max(decoded.pixels.shape[:2]) > PADDED_SIDE:
+            problem = f"would be padded to a square with a side of more than {PADDED_SIDE:,} pixels"
             raise Refused(422, f"{self.name}: {problem}; crop the image")
         return decoded
 

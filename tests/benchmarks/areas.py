@@ -3,26 +3,26 @@
     python tests/benchmarks/areas.py
 
 Each group has three images. Per setup, the seconds for ROC-AUC and average precision of all classes in 2,000 draws: by
-lightcnn, which counts images between the scores of the class by group; by the same sums over images in the order of
-their scores, as an earlier version had them; and by two functions of scikit-learn for each draw and class. The last two
-are measured in fewer draws and scaled. All must give the same areas.
+lightcnn, which has counted the images between the scores of each class by group; by sums over images that have been
+sorted, as an earlier version had them; and by two functions of scikit-learn for each draw and class. The second is
+measured in as many draws as are computed at once, the third in two, and both are scaled. What is prepared once is not
+measured. All must give the same areas.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, draw_counts
+from lightcnn.evaluation.bootstrap import DRAWS, MAX_NUMBERS, GroupedScores, draw_counts
 
 SETUPS = ((500, 2), (2_000, 7), (10_000, 10), (5_000, 100), (5_000, 1_000))
 """Images and classes."""
-ROWS, SORTED_DRAWS, PEER_DRAWS = 200, 20, 2
-"""Draws at once; draws by sorted images and by scikit-learn."""
+PEER_DRAWS = 2
+"""Draws by scikit-learn."""
 Numbers = NDArray[np.float64]
 
 
@@ -34,54 +34,73 @@ def predictions(images: int, classes: int) -> tuple[NDArray[np.int64], Numbers, 
     return labels, np.round(rows, 3), np.arange(images) // 3
 
 
-def by_groups(labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64], times: Numbers) -> Numbers:
-    """ROC-AUC and average precision (draws, 2, K), as lightcnn has them."""
-    curves = [RankedScores.of(labels == c, rows[:, c], codes) for c in range(rows.shape[1])]
-    parts = [times[first : first + ROWS].T.astype(np.float32, order="C") for first in range(0, len(times), ROWS)]
-    return np.concatenate([np.stack([np.stack(curve.areas(part), 1) for curve in curves], 2) for part in parts])
+class ByGroups:
+    """ROC-AUC and average precision as lightcnn has them."""
+
+    def __init__(self, labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64]) -> None:
+        self.curves = [GroupedScores.of(labels == c, rows[:, c], codes) for c in range(rows.shape[1])]
+
+    def areas(self, times: Numbers) -> Numbers:
+        """Both areas (draws, 2, K) if each group is drawn so often (draws, groups)."""
+        weights = times.T.astype(np.float32, order="C")
+        return np.stack([np.stack(curve.areas(weights), axis=1) for curve in self.curves], axis=2)
 
 
-def by_sorting(labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64], times: Numbers) -> Numbers:
-    """The same from cumulative sums over the images in the order of their scores."""
-    weights, areas = times.astype(np.float32)[:, codes], []
-    for c in range(rows.shape[1]):
-        order = np.argsort(-rows[:, c], kind="stable")
-        scores, positive = rows[order, c], np.flatnonzero(labels[order] == c)
-        values, first = np.unique(-scores[positive], return_index=True)
-        start, end = (np.searchsorted(-scores, values, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
-        ranked = weights[:, order]
-        total = np.concatenate([np.zeros((len(times), 1), ranked.dtype), ranked.cumsum(axis=1)], axis=1)
-        hits = np.add.reduceat(ranked[:, positive], first, axis=1)
-        found = hits.cumsum(axis=1)  # float32 is exact for counts
-        others = total[:, -1] - found[:, -1]
-        below = others[:, None] - (total[:, end] - found + total[:, start] - (found - hits)) / 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            roc = (hits * below).sum(axis=1) / (found[:, -1] * others)
-            precision = (hits * found / np.maximum(total[:, end], 1)).sum(axis=1) / found[:, -1]
-        areas.append(np.stack([roc, precision], axis=1))
-    return np.stack(areas, axis=2)
+class BySorting:
+    """The same from cumulative sums over the images, which were sorted before."""
+
+    def __init__(self, labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64]) -> None:
+        self.codes, self.orders = codes, [self._order(labels == c, rows[:, c]) for c in range(rows.shape[1])]
+
+    @staticmethod
+    def _order(positive: NDArray[np.bool_], scores: Numbers) -> tuple[NDArray[np.intp], ...]:
+        order = np.argsort(-scores, kind="stable")
+        positives = np.flatnonzero(positive[order])
+        values, first = np.unique(-scores[order][positives], return_index=True)
+        start, end = np.searchsorted(-scores[order], values, "left"), np.searchsorted(-scores[order], values, "right")
+        return order, positives, first, start, end
+
+    def areas(self, times: Numbers) -> Numbers:
+        """Both areas (draws, 2, K)."""
+        weights, areas = times.astype(np.float32)[:, self.codes], []  # float32 is exact for counts
+        for order, positives, first, start, end in self.orders:
+            ranked = weights[:, order]
+            total = np.concatenate([np.zeros((len(times), 1), ranked.dtype), ranked.cumsum(axis=1)], axis=1)
+            hits = np.add.reduceat(ranked[:, positives], first, axis=1)
+            found = hits.cumsum(axis=1)
+            others = total[:, -1] - found[:, -1]
+            below = others[:, None] - (total[:, end] - found + total[:, start] - (found - hits)) / 2
+            with np.errstate(invalid="ignore", divide="ignore"):
+                roc = (hits * below).sum(axis=1, dtype=np.float64) / (found[:, -1].astype(np.float64) * others)
+                precision = (hits * (found / np.maximum(total[:, end], 1))).sum(axis=1) / found[:, -1]
+            areas.append(np.stack([roc, precision], axis=1))
+        return np.stack(areas, axis=2)
 
 
-def by_scikit_learn(labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64], times: Numbers) -> Numbers:
-    """The same, each area from weighted images."""
-    areas = np.full((len(times), 2, rows.shape[1]), np.nan)
-    for draw, weights in enumerate(times[:, codes]):
-        for c in range(rows.shape[1]):
-            of_class = labels == c
-            if 0 < weights[of_class].sum() < weights.sum():
-                areas[draw, :, c] = [
-                    area(of_class, rows[:, c], sample_weight=weights)
-                    for area in (roc_auc_score, average_precision_score)
-                ]
-    return areas
+class ByScikitLearn:
+    """The same, each area of each class from weighted images."""
+
+    def __init__(self, labels: NDArray[np.int64], rows: Numbers, codes: NDArray[np.int64]) -> None:
+        self.labels, self.rows, self.codes = labels, rows, codes
+
+    def areas(self, times: Numbers) -> Numbers:
+        """Both areas (draws, 2, K)."""
+        areas = np.full((len(times), 2, self.rows.shape[1]), np.nan)
+        for draw, weights in enumerate(times[:, self.codes]):
+            for c in range(self.rows.shape[1]):
+                of_class = self.labels == c
+                if 0 < weights[of_class].sum() < weights.sum():
+                    areas[draw, :, c] = [
+                        area(of_class, self.rows[:, c], sample_weight=weights)
+                        for area in (roc_auc_score, average_precision_score)
+                    ]
+        return areas
 
 
-def measured(
-    areas: Callable[..., Numbers], setup: tuple[NDArray[np.int64], Numbers, NDArray[np.int64]], times: Numbers
-) -> tuple[float, Numbers]:
-    """The seconds for `DRAWS` draws, and the areas in those that were measured."""
+def measured(ways: ByGroups | BySorting | ByScikitLearn, times: Numbers, rows: int) -> tuple[float, Numbers]:
+    """The seconds for `DRAWS` draws, `rows` of them at once, and the areas in those that were measured."""
     start = time.perf_counter()
-    values = areas(*setup, times)
+    values = np.concatenate([ways.areas(times[first : first + rows]) for first in range(0, len(times), rows)])
     return (time.perf_counter() - start) * DRAWS / len(times), values
 
 
@@ -89,12 +108,13 @@ def main() -> None:
     """Prints the table."""
     print("| images | classes | by groups | sorted images | scikit-learn | ratios |\n|---|---|---|---|---|---|")
     for images, classes in SETUPS:
-        setup = predictions(images, classes)
-        times = np.concatenate([*draw_counts(int(setup[2].max()) + 1, ROWS)])
-        ours, values = measured(by_groups, setup, times)
+        labels, scores, codes = predictions(images, classes)
+        times = np.concatenate([*draw_counts(int(codes.max()) + 1, DRAWS)])
+        rows = max(1, MAX_NUMBERS // images)  # as many as lightcnn takes at once
+        ours, values = measured(ByGroups(labels, scores, codes), times, rows)
         seconds = []
-        for areas, draws in ((by_sorting, SORTED_DRAWS), (by_scikit_learn, PEER_DRAWS)):
-            took, others = measured(areas, setup, times[:draws])
+        for way, draws in ((BySorting, rows), (ByScikitLearn, PEER_DRAWS)):
+            took, others = measured(way(labels, scores, codes), times[:draws], rows)
             seconds.append(took)
             defined = ~np.isnan(others)
             np.testing.assert_allclose(values[:draws][defined], others[defined], atol=1e-6)

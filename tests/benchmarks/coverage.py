@@ -24,7 +24,7 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, draw_counts, leave_one_out_counts
+from lightcnn.evaluation.bootstrap import DRAWS, GroupedScores, draw_counts, leave_one_out_counts
 from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded_interval, loss_interval, wilson
 from lightcnn.evaluation.sample_size import MIN_GROUPS_PER_CLASS
 from lightcnn.evaluation.scores import scores
@@ -97,7 +97,7 @@ def ranked(count: int, correlation: float, area: float | None, repetitions: int)
         scored = distance * (labels - 0.5) + noise + np.sqrt(1 - correlation) * random.normal(size=len(codes))
         probability = expit(distance * scored)
         losses = [(probability - labels) ** 2, -np.log(np.where(labels, probability, 1 - probability))]
-        curve = RankedScores.of(labels == 1, probability, codes)
+        curve = GroupedScores.of(labels == 1, probability, codes)
         areas, value = curve.areas(times.T), curve.areas(np.ones((count, 1)))
         fewest = min(classes.sum(), count - classes.sum())
         intervals = {

@@ -101,7 +101,9 @@ def test_an_image_is_not_padded_to_a_huge_square(served_run: Path, settings: Ser
     """16 by 65,000 pixels would become 13 GB."""
     rule, image = read_preprocess(RunFolder.load(served_run) / "preprocess.json"), Upload("long.png", bomb(65_000, 16))
     assert image.decode(rule, settings.limits).pixels.shape == (16, 65_000, 1)
-    with pytest.raises(Refused, match=r"^long\.png: would be padded to a square of more than 2 megapixels; crop the"):
+    with pytest.raises(
+        Refused, match=r"^long\.png: would be padded to a square with a side of more than 4,000 pixels; crop"
+    ):
         image.decode(rule.model_copy(update={"fit": "pad"}), settings.limits)
 
 

@@ -83,8 +83,7 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """Groups inferred from file names, if these are plausible, joined with near and exact duplicates."""
     clusters = _clusters(search)
     names = _names(dataset, clusters)
-    copies = dataset.shown_hashes if names else dataset.pixel_hashes
-    links: list[Sequence[str] | NDArray[Any]] = [copies]
+    links: list[Sequence[str] | NDArray[Any]] = [dataset.shown_hashes]
     links += [] if clusters is None else [clusters]
     links += [] if names is None else [names.groups]
     firsts = linked_images(*links)
@@ -94,7 +93,7 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     is_named = has_duplicates and isinstance(dataset.images, ImageFiles)
     base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if is_named else dataset.groups
     groups = base[firsts]
-    reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(copies)))
+    reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(dataset)))
     if names:
         message = f"Groups were inferred: {names.reason}; {CHECK}."
         warning = ReportWarning("groups_inferred", message, len(dataset))
@@ -162,8 +161,8 @@ def _format_names(dataset: Dataset, names: NameGroups | None) -> str:
     return "the images have no file names"
 
 
-def _format_copies(hashes: NDArray[np.bytes_]) -> tuple[str, ...]:
-    copies = len(hashes) - len(np.unique(hashes))
+def _format_copies(dataset: Dataset) -> tuple[str, ...]:
+    copies = len(dataset) - len(np.unique(dataset.shown_hashes))
     return (f"{copies:,} {_were(copies)} joined to an image with equal pixels",) if copies else ()
 
 

@@ -164,7 +164,7 @@ def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
     if isinstance(value, Image.Image):
         return pixels_of(value, f"data: {name}")
     if np.ma.is_masked(value):
-        raise DataError(f"data: {name} has masked values; leave these images out")
+        raise DataError(f"data: {name} has masked values; fill them in, or leave these images out")
     try:
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
@@ -255,7 +255,7 @@ def _groups(groups: Any, count: int) -> list[str]:
     array = _array(groups, "groups", "one group per image, (N,)")
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
-    if any(isinstance(group, (np.ndarray, list, tuple, dict, set)) for group in array):
+    if any(isinstance(group, (np.ndarray, list, dict, set)) for group in array):
         raise DataError("data: groups are arrays or lists; give one integer or text per image")
     remedy = "give every image of an unknown group its own"
     if _has_missing(groups, array):

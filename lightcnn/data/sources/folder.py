@@ -12,7 +12,7 @@ import numpy as np
 from lightcnn.data.dataset import MAX_CLASSES, SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_class_names
-from lightcnn.data.files.walk import hidden, holds_runs_only, run_folder_warnings, walk
+from lightcnn.data.files.walk import Skipped, hidden, holds_runs_only, run_folder_warnings, walk
 from lightcnn.data.image_files import FolderFiles
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
@@ -160,7 +160,7 @@ def _class_folders(root: Path) -> list[Path]:
         )
     require_class_names(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
-        nested = next((entry.parent for entry in walk(subfolders(folder)) if isinstance(entry, Path)), None)
+        nested = next((_image_of(entry).parent for entry in walk(subfolders(folder))), None)
         if image_names(folder):
             if nested:
                 raise DataError(
@@ -172,6 +172,10 @@ def _class_folders(root: Path) -> list[Path]:
             f"data {folder}: no image directly in this class folder ({', '.join(sorted(SUFFIXES))}); {remedy}"
         )
     return folders
+
+
+def _image_of(entry: Path | Skipped) -> Path:
+    return entry if isinstance(entry, Path) else Path(entry.image)
 
 
 def _remedy(folder: Path) -> str:

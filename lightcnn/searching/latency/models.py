@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -12,11 +13,11 @@ from pydantic import Field
 
 from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.budget import ONNX_LATENCY, Budget, Cost, Resource
+from lightcnn.budget import ONNX_LATENCY, Budget, Cost, Limit, Resource
 from lightcnn.document import Frozen
 from lightcnn.errors import RunError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
-from lightcnn.measurement.latency_fit import time_networks
+from lightcnn.measurement.latency_fit import PAUSE_SECONDS, time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
@@ -29,10 +30,10 @@ from lightcnn.spec import NetworkSpec
 LATENCY_FILE = "latency.yaml"
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
-START_USES, START_MARGIN = (1.0, 0.85, 0.7), 0.95
-"""The first network is fitted to the largest of these shares of the budget with which its measured time is at most
-`START_MARGIN` of each limit. It is always trained to the end, and one in ten predictions is off by more than its
-error, so that without this all networks of a search could miss the limit
+START_USES, START_MARGIN, START_WINDOWS = (1.0, 0.85, 0.7), 0.95, 3
+"""The first network is fitted to the largest of these shares of the budget with which it takes at most `START_MARGIN`
+of each limit, in one of so many windows. Most searches train it to the end, and one in ten predictions is off by more
+than its error, so that without this all networks of a search could miss the limit
 (docs/reference/measurements.md#latency-within-a-search)."""
 Text = Annotated[str, Field(max_length=200)]
 
@@ -107,26 +108,35 @@ def measure_models(
 def measure_start(space: BudgetedSpace, progress: Progress) -> float:
     """The largest of `START_USES` with which the first network of a search is fast enough, else the smallest.
 
-    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
+    1 if its widths do not depend on the share. Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime
+    cannot run a network.
     """
-    fitted = {use: start.spec for use in START_USES if (start := space.fit(space.first(), use)) is not None}
-    shares = limit_shares(list(fitted.values()), space.budget, progress)
-    fast = [use for use, share in zip(fitted, shares, strict=True) if share <= START_MARGIN]
-    return max(fast, default=min(fitted, default=1.0))
+    networks = {} if space.covered else {use: found for use in START_USES if (found := _start(space, use))}
+    shares: list[float] = [math.inf] * len(networks)
+    for window in range(START_WINDOWS):
+        if not networks or shares[0] <= START_MARGIN:
+            break
+        time.sleep(PAUSE_SECONDS if window else 0)
+        shares = list(map(min, shares, _limit_shares(list(networks.values()), space.budget, progress)))
+    fast = [use for use, share in zip(networks, shares, strict=True) if share <= START_MARGIN]
+    return max(fast, default=min(networks, default=1.0))
 
 
-def limit_shares(networks: Sequence[NetworkSpec], budget: Budget, progress: Progress) -> list[float]:
-    """The largest share that each network takes of the times that a budget limits, measured once, in turns.
+def _start(space: BudgetedSpace, use: float) -> NetworkSpec | None:
+    """The first network at a share of the budget; None if it would use more, since a lower limit asks for that."""
+    start = space.fit(space.first(), use)
+    return None if start is None or space.budget.used_share(start.cost) > use else start.spec
 
-    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
-    """
-    if not networks:
-        return []
+
+def _limit_shares(networks: Sequence[NetworkSpec], budget: Budget, progress: Progress) -> list[float]:
+    """The largest share that each network takes of the times that a budget limits, measured in turns."""
     limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
     times = [time_networks(networks, RUNTIME_OF[limit.resource.name], progress) for limit in limits]
-    return [
-        max(time / limit.upper for time, limit in zip(each, limits, strict=True)) for each in zip(*times, strict=True)
-    ]
+    return [max(map(_share, each, limits)) for each in zip(*times, strict=True)]
+
+
+def _share(microseconds: float, limit: Limit) -> float:
+    return microseconds / limit.upper
 
 
 @dataclass(frozen=True)

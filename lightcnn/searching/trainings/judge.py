@@ -18,7 +18,7 @@ Numbers = NDArray[np.float64]
 DRAWS = 200
 """Draws of the bootstrap for the noise of a difference, which is then known to within about 5 %."""
 MIN_GROUPS = 5
-"""Groups that the noise of a metric needs; groups of every class, of one in which classes count alike."""
+"""Groups of every class that the noise of a class metric needs, and groups that a noise of 0 needs."""
 CLASS_METRICS = ("auc", "f1")
 """Metrics of one class against the rest: of two classes the second one's, else the mean of all."""
 
@@ -67,17 +67,21 @@ class Judge:
 
         Groups are independent, the images of one group are not. Infinite if there are too few groups.
         """
-        if not self._has_noise:  # of two images of which one network knows both and another none, it would be 0
-            return math.inf
         if self.metric == "accuracy":
-            return paired_error(self.correct(first), self.correct(second), self._groups)
+            return self._paired_error(self.correct(first), self.correct(second))
         if self.metric == "log_loss":
-            return paired_error(self._predictions(first).errors[1], self._predictions(second).errors[1], self._groups)
+            return self._paired_error(self._predictions(first).errors[1], self._predictions(second).errors[1])
         if not self._can_draw:
             return math.inf
         count = len(np.unique(self._groups))
         draws = self._draws(first) - self._draws(second)  # with the same groups in each draw
         return float(np.nanstd(draws, ddof=1)) * math.sqrt(count / (count - 1))
+
+    def _paired_error(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
+        """`paired_error`, but infinite if it is 0 since one of very few groups is like the other, and all differ."""
+        error = paired_error(first, second, self._groups)
+        is_unknown = not self._has_noise and error == 0 and (first != second).any()
+        return math.inf if is_unknown else error
 
     def _draws(self, probabilities: Numbers) -> Numbers:
         """The metric in each draw; kept, since the same predictions are compared several times."""

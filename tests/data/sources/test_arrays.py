@@ -278,8 +278,12 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, np.array(["", "a"] * 30, dtype=object)), None, "labels are missing for some images"),
         ((IMAGES, ["nan", "a"] * 30), None, r"labels are missing for some images \('nan'\)"),
         ((IMAGES, LABELS), np.array(["<NA>", "p1"] * 30), r"groups are missing for some images \('<NA>'\); give every"),
-        ((IMAGES, np.ma.masked_equal(LABELS, 2)), None, "labels has masked values; leave these images out"),
-        ((IMAGES, LABELS), np.ma.masked_equal(GROUPS, 2), "groups has masked values; leave these images out"),
+        (
+            (IMAGES, np.ma.masked_equal(LABELS, 2)),
+            None,
+            "labels has masked values; fill them in, or leave these images out",
+        ),
+        ((IMAGES, LABELS), np.ma.masked_equal(GROUPS, 2), "groups has masked values; fill them in"),
         ((IMAGES, objects(np.eye(3)[LABELS])), None, "labels are object; give integers or texts"),
         (
             (IMAGES, LABELS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from helpers.data_sets import photos
@@ -40,12 +41,20 @@ def test_grey_and_colour_together_become_colour(tmp_path):
     assert {image.shape[2] for image in data.images} == {3}
 
 
+def linked(folder: Path) -> None:
+    """A folder inside a class folder whose only image is a link out of it."""
+    photos(folder, ["a/0", "b/0"])
+    (folder / "a" / "x").mkdir()
+    (folder / "a" / "x" / "1.png").symlink_to(folder / "a" / "0.png")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda folder: None, "contains no class folders"),
         (lambda folder: photos(folder, ["a/x/0", "b/0"]), "a: no image directly in this class folder .* move them up"),
         (lambda folder: photos(folder, ["a/x/y/0", "b/0"]), "a: no image directly in this class folder .* move them"),
+        (linked, "a/x: a folder with images inside a class folder"),
         (lambda folder: photos(folder, ["a/0", "a/x/y/0", "b/0"]), "a/x/y: a folder with images inside a class folder"),
         (
             lambda folder: photos(folder, ["a/0", "b/0"]) and (folder / "c").mkdir(),

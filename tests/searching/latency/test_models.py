@@ -81,6 +81,7 @@ def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     Path("space.yaml").write_text(f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}, {STAGE}]\n")
     monkeypatch.setattr("lightcnn.searching.latency.timed_networks.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("lightcnn.searching.latency.models.PAUSE_SECONDS", 0.0)
     set_speed(monkeypatch, 1.0)
 
 
@@ -567,21 +568,62 @@ def test_a_resumed_search_keeps_the_share_of_the_first_network(space: str, monke
     assert trials()[0] == first
 
 
-def test_networks_that_are_too_slow_are_not_trained_to_the_end(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless all are: the machine may be slow just then."""
-    answers = [[1.2, 0.9], [0.9, 0.8]]
+def test_the_first_network_is_not_below_a_lower_limit(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 70 % of the limit there is none, so the smallest share is 85 %."""
+    bounded = BudgetedSpace(SearchSpace.load(space).for_data(1, 2, 8), Budget.parse("150..200us"), latencies=[MACHINE])
+    set_speed(monkeypatch, 10.0)
+    assert models.measure_start(bounded, no_progress) == 0.85
+
+
+def test_the_first_network_is_timed_again_if_the_machine_was_slow(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, speeds = SearchSpace.load(space).for_data(1, 2, 8), iter([3.0, 3.0, 0.5])
+    timed = models.time_networks
+
+    def measure(networks: Sequence[NetworkSpec], *rest: object) -> list[float]:
+        with monkeypatch.context() as patch:
+            set_speed(patch, next(speeds))
+            return models.time_networks(networks, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(models, "_limit_shares", lambda *values: [each / 200 for each in measure(values[0], "folded")])
+    assert models.measure_start(BudgetedSpace(images, Budget.parse("200us"), latencies=[MACHINE]), no_progress) == 1.0
+    assert models.time_networks is timed and next(speeds, None) is None
+
+
+def test_a_space_that_the_budget_covers_has_its_largest_first_network(space: str) -> None:
+    bounded = BudgetedSpace(SearchSpace.load(space).for_data(1, 2, 8), Budget.parse("1s"), latencies=[MACHINE])
+    assert bounded.covered and models.measure_start(bounded, no_progress) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answers", "timed", "last"),
+    [
+        ([[100.0, 110.0]], [2], 0),
+        ([[300.0, 110.0], [120.0]], [2, 1], 1),
+        ([[300.0, 300.0], [300.0, 300.0]], [2, 2], 0),
+    ],
+    ids=["fast", "one slow", "all slow"],
+)
+def test_networks_that_are_too_slow_are_not_trained_to_the_end_unless_all_are(
+    space: str, monkeypatch: pytest.MonkeyPatch, answers: list[list[float]], timed: list[int], last: int
+) -> None:
     checked: list[list[NetworkSpec]] = []
+    remaining = iter(answers)
 
-    def shares(networks: list[NetworkSpec], *_: object) -> list[float]:
+    def measure(networks: list[NetworkSpec], *_: object) -> object:
         checked.append(networks)
-        return answers.pop(0)
+        return [(models.MeasuredLatency("latency_us", 200, each),) for each in next(remaining)]
 
-    monkeypatch.setattr("lightcnn.searching.final_phase.limit_shares", shares)
+    monkeypatch.setattr("lightcnn.searching.final_phase.measure_latencies", measure)
     report = run(space, "200us", trials=4, finalists=2).report
-    (slow, fast), others = checked
-    assert slow not in others and fast in others and not answers
+    assert [len(networks) for networks in checked] == timed
+    trained = [spec for networks in (checked[0], checked[last]) for spec in networks]
+    missed = [] if timed == [2, 2] else [
+        spec for networks, times in zip(checked, answers, strict=True)
+        for spec, time in zip(networks, times, strict=True) if time > 200
+    ]  # fmt: skip
+    delivered = document.load(NetworkSpec, Path("run/spec.yaml"))
     assert report["comparison"]["finalists"] == 2
-    assert document.load(NetworkSpec, Path("run/spec.yaml")) in others
+    assert delivered in trained and delivered not in missed
 
 
 def test_a_finalist_that_is_too_slow_is_left_out_and_named(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
