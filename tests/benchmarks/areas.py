@@ -67,12 +67,12 @@ class BySorting:
             ranked = weights[:, order]
             total = np.concatenate([np.zeros((len(times), 1), ranked.dtype), ranked.cumsum(axis=1)], axis=1)
             hits = np.add.reduceat(ranked[:, positives], first, axis=1)
-            found = hits.cumsum(axis=1)
-            others = total[:, -1] - found[:, -1]
-            below = others[:, None] - (total[:, end] - found + total[:, start] - (found - hits)) / 2
+            reached = hits.cumsum(axis=1)
+            others = total[:, -1] - reached[:, -1]
+            below = others[:, None] - (total[:, end] - reached + total[:, start] - (reached - hits)) / 2
             with np.errstate(invalid="ignore", divide="ignore"):
-                roc = (hits * below).sum(axis=1, dtype=np.float64) / (found[:, -1].astype(np.float64) * others)
-                precision = (hits * (found / np.maximum(total[:, end], 1))).sum(axis=1) / found[:, -1]
+                roc = (hits * below).sum(axis=1, dtype=np.float64) / (reached[:, -1].astype(np.float64) * others)
+                precision = (hits * (reached / np.maximum(total[:, end], 1))).sum(axis=1) / reached[:, -1]
             areas.append(np.stack([roc, precision], axis=1))
         return np.stack(areas, axis=2)
 

@@ -111,7 +111,7 @@ def measure_start(space: BudgetedSpace, progress: Progress) -> float:
     1 if its widths do not depend on the share. Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime
     cannot run a network.
     """
-    networks = {} if space.covered else {use: found for use in START_USES if (found := _start(space, use))}
+    networks = {} if space.covered else {use: start for use in START_USES if (start := _start(space, use))}
     shares: list[float] = [math.inf] * len(networks)
     for window in range(START_WINDOWS):
         if not networks or shares[0] <= START_MARGIN:

@@ -68,7 +68,7 @@ def test_an_interrupted_training_continues_with_its_next_part(tmp_path: Path) ->
     other = RECIPE.model_copy(update={"training": RECIPE.training.model_copy(update={"decay_steps": 21})})
     again = FakeExecutor(folder)
     repeats.repeat_training(again, folder, None, other, 3, [6], workers=1)  # type: ignore[arg-type]
-    assert again.jobs[0].until == 11 and not again.jobs[0].source, "another recipe begins anew"
+    assert again.jobs[0].until == 11 and not again.jobs[0].source, "another recipe begins again"
 
 
 def test_a_training_of_which_a_part_fails_is_left_out(tmp_path: Path) -> None:
