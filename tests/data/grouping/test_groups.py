@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,18 @@ from PIL import Image
 from lightcnn.data.grouping.groups import find_groups, infer_groups, linked_images, merge_with_duplicates
 from lightcnn.data.grouping.near_duplicates import NearDuplicates
 from lightcnn.data.sources.load import load
+
+
+def write_patients(folder: Path, images: int, *, has_blank: bool = False) -> str:
+    """Class folders with so many images of each of eight patients, named by them; the first one is black if asked."""
+    random = np.random.default_rng(0)
+    for patient in range(8):
+        of_class = folder / "AB"[patient % 2]
+        of_class.mkdir(parents=True, exist_ok=True)
+        for image in range(images):
+            pixels = random.integers(0, 256, (70, 70), dtype=np.uint8) * (image > 0 or not has_blank)
+            Image.fromarray(pixels.astype(np.uint8)).save(of_class / f"p{patient}_{image}.png")
+    return str(folder)
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=12, max_size=12), min_size=1, max_size=3))
@@ -43,13 +57,7 @@ def test_the_note_reports_the_search_if_no_groups_are_known():
 
 
 def test_names_and_near_duplicates_together(tmp_path, searches):
-    random = np.random.default_rng(0)
-    for i in range(8):
-        for j in range(2):
-            folder = tmp_path / "set" / "AB"[i % 2]
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(random.integers(0, 256, (70, 70), dtype=np.uint8)).save(folder / f"p{i}_{j}.png")
-    data = load(str(tmp_path / "set"))
+    data = load(write_patients(tmp_path / "set", 2))
     both = find_groups(data)
     assert both.groups_from == "names and near duplicates"
     assert len(set(both.groups.tolist())) == 8
@@ -91,14 +99,7 @@ def test_images_of_a_single_colour_join_no_patients(tmp_path, searches):
 
 
 def test_images_of_a_single_colour_join_no_groups_of_file_names(tmp_path, searches):
-    random = np.random.default_rng(0)
-    for patient in range(8):
-        for image in range(3):
-            folder = tmp_path / "set" / "AB"[patient % 2]
-            folder.mkdir(parents=True, exist_ok=True)
-            pixels = random.integers(0, 256, (70, 70), dtype=np.uint8) if image else np.zeros((70, 70), np.uint8)
-            Image.fromarray(pixels).save(folder / f"p{patient}_{image}.png")
-    data = find_groups(load(str(tmp_path / "set")))
+    data = find_groups(load(write_patients(tmp_path / "set", 3, has_blank=True)))
     assert data.groups_from.startswith("names")
     assert set(data.groups.tolist()) == {f"p{patient}" for patient in range(8)}
 
