@@ -78,7 +78,7 @@ class Judge:
         return float(np.nanstd(draws, ddof=1)) * math.sqrt(count / (count - 1))
 
     def _paired_error(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
-        """`paired_error`, but infinite if it is 0 since one of very few groups is like the other, and all differ."""
+        """`paired_error`, but infinite if it is 0 because all of very few groups have the same difference."""
         error = paired_error(first, second, self._groups)
         is_unknown = not self._has_noise and error == 0 and (first != second).any()
         return math.inf if is_unknown else error
