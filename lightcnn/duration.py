@@ -31,3 +31,8 @@ def seconds_of(time: str | float | None) -> float | None:
     if isinstance(time, bool) or not isinstance(time, Real) or not math.isfinite(time) or time <= 0:
         raise InputError(f"time: must be a number of seconds above 0 or a text such as '10m', not {time!r}")
     return float(time)
+
+
+def time_option(seconds: float) -> str:
+    """A text for `--time`, rounded up."""
+    return f"{10 * math.ceil(seconds / 10)}s" if seconds <= 300 else f"{math.ceil(seconds / 60)}m"

@@ -134,7 +134,7 @@ def _validation(
         float((decide(table, threshold) == images.labels).mean()) for table in (reference.validation, predicted)
     )
     lost = 100 * (before - after)
-    if lost > max_loss_points:
+    if round(lost, 9) > max_loss_points:  # a loss of exactly so many points is rarely exact in floating point
         raise LightcnnError(
             f"{exported.format}: the accuracy on the validation set falls from {before:.2%} to {after:.2%}, by "
             f"{lost:.2f} percentage points, more than --max-loss-points {max_loss_points:g}{named_harm(exported)}; "

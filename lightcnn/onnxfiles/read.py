@@ -22,6 +22,8 @@ from lightcnn.text import first_line
 
 MAX_BYTES = 2_000_000_000
 """Maximum bytes of a file with its data, and of any tensor: what protobuf can hold."""
+MAX_NODES = 1_000_000
+"""Maximum operators of a file once its local functions are expanded."""
 KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Domains whose operators are known by name: those of ONNX and of ONNX Runtime."""
 AMBIGUOUS = ("Attention", "CausalConvWithState", "LinearAttention")
@@ -110,11 +112,32 @@ def _parse(path: Path) -> tuple[Any, int]:
         size += _require_inside(proto, path.parent)
         onnx.load_external_data_for_model(proto, str(path.parent))
         onnx.checker.check_model(proto)
+        _require_few_nodes(proto)
         return inline_local_functions(proto), size
     except (LightcnnError, OSError):
         raise
     except Exception as error:  # the errors of protobuf and the checker have no common base
         raise InputError(f"is damaged, or not an ONNX file: {first_line(error)}") from None
+
+
+def _require_few_nodes(proto: Any) -> None:
+    """Raises: InputError if calls of local functions stand for more operators than any network has."""
+    functions = {(function.domain, function.name): function for function in proto.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Any) -> int:
+        return sum(of_function((node.domain, node.op_type)) for node in nodes)
+
+    def of_function(key: tuple[str, str]) -> int:
+        if key not in functions:
+            return 1
+        if key not in counts:
+            counts[key] = MAX_NODES + 1  # if it calls itself
+            counts[key] = count(functions[key].node)
+        return counts[key]
+
+    if count(proto.graph.node) > MAX_NODES:
+        raise InputError(f"has local functions that stand for more than {MAX_NODES:,} operators")
 
 
 def _require_inside(proto: Any, folder: Path) -> int:
@@ -144,7 +167,8 @@ def _require_inside(proto: Any, folder: Path) -> int:
 
 def _graph(proto: Any, input: Shape | None, size: int, metadata: ExportedMetadata | None) -> Graph:
     image = _image(proto)
-    dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    nodes = tuple(_nodes(proto))  # which refuses control flow, before anything may be run
+    dims = [max(0, dim.dim_value) for dim in image.type.tensor_type.shape.dim]  # some exporters write -1 for a free one
     if metadata is not None:
         dims = [dims[0], dims[3], dims[1], dims[2]]
         input = input or (metadata.channels, metadata.size, metadata.size)
@@ -156,7 +180,7 @@ def _graph(proto: Any, input: Shape | None, size: int, metadata: ExportedMetadat
     }
     return Graph(
         image=image.name, input=shape, kind=_dtype(image.type.tensor_type.elem_type), free=dims[0] == 0,
-        nodes=tuple(_nodes(proto)), values=values, stored=frozenset(stored),
+        nodes=nodes, values=values, stored=frozenset(stored),
         outputs=tuple(output.name for output in proto.graph.output), file_bytes=size,
         metadata=metadata, data=data,
     )  # fmt: skip

@@ -24,6 +24,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
 from lightcnn.searching.latency.models import LatencyModels, measure_models, measure_start, read_models
+from lightcnn.searching.latency.timed_networks import LARGEST_SHARE
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
@@ -236,7 +237,8 @@ def _measured_latencies(
     limit, used = settings.seconds or math.inf, time.monotonic() - began
     models = measure_models(space, budget, settings.seed, progress.timing, limit - used, used)
     if not settings.pareto:  # a front begins at the lower limit, and has its first networks there
-        use = measure_start(_budgeted(space, budget, settings, pixels, models), progress.timing)
+        left = LARGEST_SHARE * limit - (time.monotonic() - began)
+        use = measure_start(_budgeted(space, budget, settings, pixels, models), progress.timing, left)
         models = models.model_copy(update={"start_use": use})
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)

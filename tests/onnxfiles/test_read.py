@@ -118,6 +118,48 @@ def test_control_flow_is_refused(tmp_path: Path) -> None:
     assert "so its cost is not one number" in error_of(write_graph(tmp_path / "a.onnx", [branch], [condition]))
 
 
+def test_a_loop_without_end_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    make, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    again = node("Identity", "go", "again")
+    body = onnx.helper.make_graph(
+        [again, node("Relu", "x", "y")], "body",
+        [make("number", kind.INT64, ()), make("go", kind.BOOL, ()), make("x", FLOAT, None)],
+        [make("again", kind.BOOL, ()), make("y", FLOAT, None)],
+    )  # fmt: skip
+    condition = onnx.numpy_helper.from_array(np.array(True), "condition")
+    loop = node("Loop", ",condition,image", body=body)
+    assert "has Loop" in error_of(write_graph(tmp_path / "a.onnx", [loop], [condition]))
+
+
+@pytest.mark.parametrize(("levels", "operators"), [(3, 8), (40, None)])
+def test_local_functions_may_not_stand_for_endless_operators(
+    tmp_path: Path, levels: int, operators: int | None
+) -> None:
+    """Each function calls the next one twice."""
+    proto = onnx.load(write_graph(tmp_path / "a.onnx", [node("Relu", "image")]))
+    domain, opsets = "local", [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("local", 1)]
+    for level in range(levels):
+        called = {"domain": domain} if level < levels - 1 else {}
+        name = f"f{level + 1}" if called else "Relu"
+        nodes = [node(name, "a", "b", **called), node(name, "b", "c", **called)]
+        proto.functions.append(onnx.helper.make_function(domain, f"f{level}", ["a"], ["c"], nodes, opsets))
+    proto.graph.node[0].op_type, proto.graph.node[0].domain = "f0", domain
+    proto.opset_import.append(opsets[1])
+    (tmp_path / "a.onnx").write_bytes(proto.SerializeToString())
+    if operators is None:
+        assert "local functions that stand for more than" in error_of(tmp_path / "a.onnx")
+    else:
+        assert len(read_graph(tmp_path / "a.onnx").nodes) == operators
+
+
+def test_a_size_of_minus_one_is_free(tmp_path: Path) -> None:
+    conv = ([node("Conv", "image,w")], [tensor("w", 2, 3, 1, 1)])
+    path = write_graph(tmp_path / "a.onnx", *conv, dims=(-1, 3, -1, -1))
+    assert "give one with --input" in error_of(path)
+    graph = read_graph(path, (3, 10, 5))
+    assert graph.free and graph.input == (3, 10, 5)
+
+
 def test_free_sizes_are_set(tmp_path: Path) -> None:
     path, conv = tmp_path / "a.onnx", ([node("Conv", "image,w")], [tensor("w", 2, 3, 1, 1)])
     graph = read_graph(write_graph(path, *conv, dims=("n", 3, "h", "w")), (3, 10, 5))

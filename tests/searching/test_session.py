@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from helpers.clocks import replace_clocks
+from torch import nn
 
+from lightcnn import Run
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.sources.load import load
+from lightcnn.data.split import make_split
+from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
 from lightcnn.recipe_defaults import default_training
 from lightcnn.run_folder import RunFolder
@@ -18,6 +25,8 @@ from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
 from lightcnn.searching.terminal import SearchView
+from lightcnn.searching.trainings import speed
+from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
 from lightcnn.searching.trials.clock import SearchClock
@@ -285,3 +294,38 @@ def test_other_machines_are_released_once_only_final_trainings_follow(
     assert events.count("released") == 1
     assert set(events[:released]) == {"rung"}
     assert set(events[released + 1 :]) == {"final"}
+
+
+def test_a_time_in_which_networks_cannot_be_evaluated_is_refused(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are 12 or more validation images for each of three evaluations, and 20 test images, at one a second."""
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (1_000.0, 1.0))
+    with pytest.raises(InputError, match=r"--time 20s: evaluating networks on \d+ validation and 20 test images takes"):
+        job.run(settings, out="run")
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (1_000.0, 5_000.0))
+    job.run(settings.model_copy(update={"seconds": 6.0}), out="run", resume=True)
+    assert Run.load("run").report["plan"]["images_per_second"] == 900.0
+
+
+@pytest.mark.parametrize(("seconds_an_image", "scored"), [(1e-5, 1_000), (0.1, 10), (5.0, 8)])
+def test_few_images_are_scored_to_measure_the_speed_of_a_slow_network(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch, seconds_an_image: float, scored: int
+) -> None:
+    """As many as take a second, but those of the first measurement at least."""
+    now, counts = [0.0], list[int]()
+    replace_clocks(monkeypatch, lambda: now[0])
+
+    def predict(model: Any, images: Any, *rest: Any) -> Any:
+        counts.append(len(images))
+        now[0] += len(images) * seconds_an_image
+        return np.full((len(images), 2), 0.5)
+
+    for module in ("speed", "training"):
+        monkeypatch.setattr(f"lightcnn.searching.trainings.{module}.probabilities", predict)
+    monkeypatch.setattr(speed, "SCORED_IMAGES", 8)
+    dataset = load(settings.data)
+    data = PipelineData(Pipeline(dataset, make_split(dataset, 0), torch.device("cpu")), 0)
+    model = nn.Linear(1, 1)
+    assert speed._scored_per_second(model, data, 8) == pytest.approx(1 / seconds_an_image)
+    assert counts == [8, min(scored, len(data.validation))]

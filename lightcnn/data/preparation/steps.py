@@ -7,12 +7,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.errors import InputError
+from lightcnn.errors import DataError, InputError
 
 TILES = (8, 8)
 """CLAHE's grid of tiles: rows and columns."""
 RED, GREEN, BLUE, SHIFT = 9798, 19235, 3735, 15
 """Weights of the luma (ITU-R BT.601) as OpenCV's RGB2GRAY has them: in units of 1 / 2**SHIFT."""
+MAX_SIDE = 9_459
+"""Side in pixels of the largest square: it has as many pixels as the largest image that is decoded."""
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
@@ -76,11 +78,16 @@ def square_object(image: NDArray[np.uint8], steps: PreparationSteps) -> NDArray[
 
 
 def to_square(image: NDArray[Pixel], fit: str) -> NDArray[Pixel]:
-    """The image (H, W, C) unchanged (`stretch`), its middle square (`crop`), or a square with black bars (`pad`)."""
+    """The image (H, W, C) unchanged (`stretch`), its middle square (`crop`), or a square with black bars (`pad`).
+
+    Raises: DataError for a strip whose square would have more pixels than any image that is decoded.
+    """
     height, width = image.shape[:2]
     if fit == "stretch" or height == width:
         return image
     side = min(height, width) if fit == "crop" else max(height, width)
+    if side > MAX_SIDE:
+        raise DataError(f"would be a square of {side:,} × {side:,} pixels, at most {MAX_SIDE:,} if padded; crop it")
     top, left = abs(height - side) // 2, abs(width - side) // 2
     if fit == "crop":
         return image[top : top + side, left : left + side]

@@ -105,18 +105,23 @@ def measure_models(
     return LatencyModels(machine=TimedMachine.this(budget), models=models)
 
 
-def measure_start(space: BudgetedSpace, progress: Progress) -> float:
+def measure_start(space: BudgetedSpace, progress: Progress, seconds: float = math.inf) -> float:
     """The largest of `START_USES` with which the first network of a search is fast enough, else the smallest.
 
-    1 if its widths do not depend on the share. Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime
-    cannot run a network.
+    1 if its widths do not depend on the share. Windows after the first one begin only if they would end within
+    `seconds`. Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
     """
+    began = time.monotonic()
     networks = {} if space.covered else {use: start for use in START_USES if (start := _start(space, use))}
     shares: list[float] = [math.inf] * len(networks)
     for window in range(START_WINDOWS):
         if not networks or shares[0] <= START_MARGIN:
             break
-        time.sleep(PAUSE_SECONDS if window else 0)
+        if window:
+            spent = time.monotonic() - began
+            if spent + spent / window + PAUSE_SECONDS > seconds:
+                break
+            time.sleep(PAUSE_SECONDS)
         shares = list(map(min, shares, _limit_shares(list(networks.values()), space.budget, progress)))
     fast = [use for use, share in zip(networks, shares, strict=True) if share <= START_MARGIN]
     return max(fast, default=min(networks, default=1.0))

@@ -7,7 +7,6 @@ timed in both, so that both models are made from networks that meet the one limi
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from random import Random
 
 from lightcnn.budget import LATENCY_RESOURCES, MACS, Budget, Limit
 from lightcnn.cost import cost
+from lightcnn.duration import time_option
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
 from lightcnn.measurement.latency_fit import (
@@ -99,11 +99,6 @@ def _is_met(space: SearchSpace, budget: Budget, models: tuple[LatencyModel, ...]
     return True
 
 
-def _time_option(seconds: float) -> str:
-    """A text for `--time`, rounded up."""
-    return f"{10 * math.ceil(seconds / 10)}s" if seconds <= 300 else f"{math.ceil(seconds / 60)}m"
-
-
 class _TimedNetworks:
     """Networks of a space, each timed roughly for every limit as it is added, and all of them in turns for models."""
 
@@ -156,7 +151,7 @@ class _TimedNetworks:
         needed = self.expected_seconds()
         if needed > most:
             self.require_fast()
-            enough = _time_option(used + needed / TIME_SHARE)
+            enough = time_option(used + needed / TIME_SHARE)
             raise BudgetError(
                 f"budget {self._budget}: timing {NETWORKS} networks takes about {needed:.0f} s on this machine, more "
                 f"than two thirds of the {max(0.0, left):.0f} s that are left; give --time {enough}, or --trials in "

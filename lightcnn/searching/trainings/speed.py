@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from lightcnn.devices import default_workers
+from lightcnn.duration import time_option
 from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
+from lightcnn.errors import InputError
+from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -21,6 +27,10 @@ from lightcnn.searching.trainings.training import score_weights
 WARM_UP_STEPS = 2
 SPEED_SECONDS, SPEED_STEPS = 1.0, 32
 """The speed is measured for about so many seconds or steps, whichever is reached first."""
+SCORED_IMAGES = 16
+"""Images that are scored first, to know how many can be scored in that time."""
+MAX_EVALUATION = 0.5
+"""Share of the time for evaluating the networks of the final training above which a search is refused."""
 BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
@@ -98,9 +108,12 @@ def plans(
     """The plan of a search, which is made only once, and that of this session, with its own finalists and workers.
 
     `stored` is the plan of earlier sessions, if any. The speed is added if that had no time limit.
+
+    Raises: InputError if a new search has too little time to evaluate its network.
     """
     if stored is None:
         first = measured_plan(settings, data, space, workers, began, teaching)
+        _require_time(first, settings, data)
         return first, first
     if settings.seconds is not None and stored.images_per_second is None:
         stored = _with_speed(settings, stored, data, space, workers)
@@ -132,6 +145,17 @@ def _evaluation(data: PipelineData, finalists: int, images_per_second: float, ba
     tested = 1 if bands == 1 else finalists
     images = (finalists + 1) * len(split.val) + tested * len(split.test) + min(4_000, len(split.train))
     return REPORT_SECONDS + images / images_per_second
+
+
+def _require_time(plan: Plan, settings: SearchSettings, data: PipelineData) -> None:
+    """Raises: InputError if evaluating the networks takes more than `MAX_EVALUATION` of the time."""
+    scoring, split = plan.evaluation - REPORT_SECONDS, data.pipeline.split
+    if settings.seconds is not None and scoring > MAX_EVALUATION * settings.seconds:
+        raise InputError(
+            f"--time {time_option(settings.seconds)}: evaluating networks on {len(split.val):,} validation and "
+            f"{len(split.test):,} test images takes about {scoring:.0f} s of it on this machine; give --time "
+            f"{time_option(4 * scoring)} or more, or a lower --budget"
+        )
 
 
 def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None, bands: int) -> Plan:
@@ -206,9 +230,25 @@ def images_per_second(
     # Every call orders the images of the epoch again, so all steps that are measured are one call.
     steps = max(1, min(SPEED_STEPS, int(SPEED_SECONDS / timed(1))))
     speed = steps * len(data.train) / state.steps_per_epoch / timed(steps)
+    return speed, _scored_per_second(model, data, size)
+
+
+def _scored_per_second(model: nn.Module, data: PipelineData, size: int) -> float:
+    """Validation images that are scored in a second, measured for about `SPEED_SECONDS` at most."""
+
+    def timed(indices: NDArray[np.int64]) -> float:
+        start = time.monotonic()
+        probabilities(model, data.images(indices, size), data.preprocess(size))
+        return max(time.monotonic() - start, 1e-6)
+
+    few = data.validation[:SCORED_IMAGES]
+    most = int(SPEED_SECONDS / timed(few) * len(few))
+    if most < len(data.validation):
+        chosen = data.validation[: max(most, len(few))]
+        return len(chosen) / timed(chosen)
     start = time.monotonic()
-    score_weights(model, data, size)
-    return speed, len(data.validation) / max(time.monotonic() - start, 1e-6)
+    score_weights(model, data, size)  # which takes longer than the predictions alone
+    return len(data.validation) / max(time.monotonic() - start, 1e-6)
 
 
 def _synchronize(device: torch.device) -> None:

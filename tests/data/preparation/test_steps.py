@@ -9,8 +9,9 @@ import torch
 from helpers.imports import run_without
 
 from lightcnn.data.preparation.resize import resize_array
-from lightcnn.data.preparation.steps import to_grey, with_channels
+from lightcnn.data.preparation.steps import to_grey, to_square, with_channels
 from lightcnn.data.tensors import resize
+from lightcnn.errors import DataError
 
 
 def test_every_colour_has_the_grey_of_opencv() -> None:
@@ -69,3 +70,11 @@ def test_a_step_that_needs_opencv_is_refused_in_one_line_without_it(call: str, s
     assert run_without(("cv2", "torch", "pydantic"), code) == (
         f"preprocess.{step}: the step needs OpenCV, which is not installed; pip install opencv-python-headless\n"
     )
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000, 3), (20_000, 1, 1)])
+def test_a_strip_is_not_padded_to_a_huge_square(shape: tuple[int, ...]) -> None:
+    strip = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError, match="would be a square of 20,000 × 20,000 pixels"):
+        to_square(strip, "pad")
+    assert to_square(strip, "stretch") is strip and to_square(strip, "crop").shape[:2] == (1, 1)

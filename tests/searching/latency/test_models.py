@@ -589,6 +589,29 @@ def test_the_first_network_is_timed_again_if_the_machine_was_slow(space: str, mo
     assert models.time_networks is timed and next(speeds, None) is None
 
 
+@pytest.mark.parametrize(("seconds", "windows"), [(0.0, 1), (12.0, 2), (100.0, 3)])
+def test_the_first_network_is_timed_again_only_within_the_time(
+    space: str, monkeypatch: pytest.MonkeyPatch, seconds: float, windows: int
+) -> None:
+    """Every window takes 5 seconds on a slow machine, and 2 pass before the next one."""
+    now, timed = [0.0], list[float]()
+
+    def measure(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+        now[0] += 5.0
+        timed.append(now[0])
+        return [3.0] * len(networks)
+
+    monkeypatch.setattr(models, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda pause: wait(now, pause)))
+    monkeypatch.setattr(models, "_limit_shares", measure)
+    bounded = BudgetedSpace(SearchSpace.load(space).for_data(1, 2, 8), Budget.parse("200us"), latencies=[MACHINE])
+    assert models.measure_start(bounded, no_progress, seconds) == 0.7
+    assert len(timed) == windows
+
+
+def wait(now: list[float], seconds: float) -> None:
+    now[0] += seconds
+
+
 def test_a_space_that_the_budget_covers_has_its_largest_first_network(space: str) -> None:
     bounded = BudgetedSpace(SearchSpace.load(space).for_data(1, 2, 8), Budget.parse("1s"), latencies=[MACHINE])
     assert bounded.covered and models.measure_start(bounded, no_progress) == 1.0
