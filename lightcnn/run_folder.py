@@ -114,6 +114,11 @@ class RunFolder:
         return path
 
     @classmethod
+    def new_path(cls, out: str | Path | None, command: str) -> Path:
+        """Where a new run will be: `out`, or a new folder in runs/. Raises: RunError if it exists or cannot be made."""
+        return cls.require_writable(cls.require_free(Path(out)) if out is not None else cls.default_path(command))
+
+    @classmethod
     def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:
         """The run folder `out` that a job resumes; None for a new run, for which `out` must be free.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightcnn import run_folder
+from lightcnn.cli import main as cli
 from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.run_folder import MAX_NAMED, RunFolder, require_complete
 
@@ -116,3 +117,16 @@ def test_failed_methods_are_reported_with_the_first_error() -> None:
         require_complete("explain", 2, [], FAILURES)
     with pytest.raises(LightcnnError, match=r"1 of 3 images were skipped: 0.jpg is empty; lime, ig could not explain"):
         require_complete("explain", 2, SKIPPED[:1], FAILURES)
+
+
+@pytest.mark.parametrize(
+    "command", ["audit missing", "profile missing.yaml", "compare missing missing", "export missing"]
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("", encoding="utf-8")
+    assert cli.run([*command.split(), "--out", "file/run"]) == 2
+    error = capsys.readouterr().err
+    assert "file/run" in error and "Not a directory" in error

@@ -81,7 +81,7 @@ def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Pro
 
     An audit writes nothing before it is finished, so it cannot be resumed. Raises: InputError, as `audit`.
     """
-    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("audit")
+    path = RunFolder.new_path(out, "audit")
     start = time.strftime("%Y-%m-%d %H:%M:%S")
     audit = examine_source(settings.source, settings.reading, fast=settings.fast, progress=progress)
     report = audit_report(audit)

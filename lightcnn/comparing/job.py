@@ -66,7 +66,7 @@ def run(settings: CompareSettings, *, out: str | Path | None = None, progress: P
     A comparison takes seconds, so it cannot be resumed. Raises: InputError, as `compare`.
     """
     started, clock = time.strftime("%Y-%m-%d %H:%M:%S"), time.monotonic()
-    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("compare")
+    path = RunFolder.new_path(out, "compare")
     runs = _read_runs(settings.runs, progress)
     pairs = all_pairs(runs, settings.metrics, settings.seed)
     if not pairs:

@@ -50,8 +50,7 @@ def run(settings: ExportSettings, *, out: str | Path | None = None, progress: Pr
     """
     started = time.monotonic()
     source = require_usable(settings)
-    path = Path(out) if out is not None else RunFolder.default_path("export")
-    RunFolder.require_writable(RunFolder.require_free(path))
+    path = RunFolder.new_path(out, "export")
     with keep_random_state():
         subject = load_subject(source, source=settings.data, data_dir=settings.data_dir, progress=progress)
         refusals = _impossible(settings, subject)

@@ -36,7 +36,7 @@ def run(
     runtime, the device or the file of accuracies is wrong, and if no network fits into memory.
     """
     started = time.monotonic()
-    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("profile")
+    path = RunFolder.new_path(out, "profile")
     settings = replace(settings, runtimes=require_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
