@@ -84,9 +84,11 @@ def count_test_probabilities(run: RunFolder) -> list[dict[str, Any]] | None:
     missing, damaged or edited.
     """
     try:
-        rows = [row for row in read_predictions(run) if row["split"] == "test"]
         classes = [str(name) for name in run.report["data"]["classes"]]
-        if not rows or len(classes) > MAX_CLASSES or "seed" in rows[0]:
+        if len(classes) > MAX_CLASSES:  # the table may be large
+            return None
+        rows = [row for row in read_predictions(run) if row["split"] == "test"]
+        if not rows or "seed" in rows[0]:
             return None
         labels = np.array([classes.index(row["label"]) for row in rows])
         table = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])

@@ -24,7 +24,7 @@ def file_profile(name: str, source: str, graph: Graph, accuracy: Accuracy | None
     metadata, counts = graph.metadata, count_graph(graph)
     if metadata is None:
         return Profile(name, source, graph.input, counts, accuracy=accuracy, notes=(STATES_NOTHING,))
-    device = _cost_on_device(metadata, graph.input)
+    device = _cost_on_device(metadata)
     stated, reason = _accuracy(metadata)
     notes = [reason] * (accuracy is None and stated is None) + [NO_C if device is None else C_OF_NETWORK]
     return Profile(name, source, graph.input, counts, accuracy=accuracy or stated, device=device, notes=tuple(notes))
@@ -36,15 +36,19 @@ def _accuracy(metadata: ExportedMetadata) -> tuple[Accuracy | None, str]:
         return None, NO_ACCURACY
     if metadata.format != FLOAT_FORMAT:
         return None, OTHER_ACCURACY
-    size = metadata.channels, metadata.size, metadata.size
-    return Accuracy(float(metadata.accuracy["value"] or 0), "its metadata, test set of the run", size), ""
+    return Accuracy(float(metadata.accuracy["value"] or 0), "its metadata, test set of the run", _shape(metadata)), ""
 
 
-def _cost_on_device(metadata: ExportedMetadata, shape: Shape) -> Cost | None:
+def _shape(metadata: ExportedMetadata) -> Shape:
+    """The input of the network, to which the file resizes images of any size."""
+    return metadata.channels, metadata.size, metadata.size
+
+
+def _cost_on_device(metadata: ExportedMetadata) -> Cost | None:
     """The flash and the arena of the network that the metadata state; None for networks without C."""
     try:
         spec = NetworkSpec.model_validate_json(json.dumps(metadata.network))
-        cost = cost_on_device(spec, shape) if spec.digest() == metadata.network_digest else None
+        cost = cost_on_device(spec, _shape(metadata)) if spec.digest() == metadata.network_digest else None
     except (ValueError, ArithmeticError, LightcnnError):
         return None
     return None if cost is None or cost.flash_bytes is None else cost

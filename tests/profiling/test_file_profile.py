@@ -34,6 +34,7 @@ def test_an_exported_file_states_its_accuracy_and_its_network(tmp_path: Path) ->
     assert (row["flash_bytes"], row["arena_bytes"]) == (cost.flash_bytes, cost.arena_bytes)
     assert C_OF_NETWORK in row["notes"]
     larger = profile_of(path, (3, 20, 20))
+    assert larger.device == profile_of(path).device, "the file resizes images to the input of its network"
     assert larger.input == (3, 20, 20) and larger.accuracy is None and larger.other_accuracy == "90.00% at 3×12×12"
 
 
