@@ -110,7 +110,7 @@ def test_long_searches_compare_more_networks_longer_and_the_final_training_ends_
     assert plan.networks(limit, None, None) > before.networks(600, None, None)
     assert plan.rungs[0] > before.rungs[0]
     assert len(plan.rungs) >= 2, "networks are compared at two lengths and more"
-    assert plan.search_seconds(limit, None) >= 0.49 * limit
+    assert plan.search_seconds(limit, None) >= 0.33 * limit
     assert plan.final_images(limit, 30) == min(30 * 50_000, plan.final_images(limit, 10**5))
 
 
