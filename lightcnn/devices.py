@@ -62,10 +62,14 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def default_workers(device: torch.device) -> int:
     """Processes that train at once: one for each core that this process may use, or for each GPU; at most 8."""
-    if device.type != "cpu":
-        return min(MAX_WORKERS, count_gpus(device))
+    return min(MAX_WORKERS, available_cores() if device.type == "cpu" else count_gpus(device))
+
+
+def available_cores() -> int:
+    """The cores that this process may use: those of its affinity, and no more than a container may use at once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, cores)
+    limits = [limit for folder, is_first in _group_folders("cpu") if (limit := _cores(folder, is_first)) is not None]
+    return max(1, min([cores, *map(int, limits)]))
 
 
 def count_gpus(device: torch.device) -> int:
@@ -150,25 +154,46 @@ def _available() -> int | None:
 
 def _within_group() -> int | None:
     """What is left of the lowest limit of the control groups of this process and their parents, if there is a limit."""
-    try:
-        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    left = [_left(folder, files) for line in lines for folder, files in _group_folders(line)]
+    folders = _group_folders("memory")
+    left = [_left(folder, VERSION_1 if is_first else VERSION_2) for folder, is_first in folders]
     return min((size for size in left if size is not None), default=None)
 
 
-def _group_folders(line: str) -> list[tuple[Path, GroupFiles]]:
-    """The folders of a group, as in `4:memory:/a/b` or `0::/a/b`, and of its parents; none if it limits no memory.
+def _group_folders(controller: str) -> list[tuple[Path, bool]]:
+    """The folders of the control groups of this process and their parents, and whether they are of version 1.
 
-    In a container the group may be named as on the host; the container's limit is then that of the root.
+    Lines are as `4:memory:/a/b` or `0::/a/b`; those of version 1 that do not have the controller are left out. In a
+    container the group may be named as on the host; the container's limit is then that of the root.
     """
-    _, controllers, name = line.split(":", 2)
-    if controllers and "memory" not in controllers.split(","):
+    try:
+        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
         return []
-    root, files = (GROUPS / "memory", VERSION_1) if controllers else (GROUPS, VERSION_2)
-    group = root / name.lstrip("/")
-    return [(folder, files) for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    folders: list[tuple[Path, bool]] = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = GROUPS / controller if controllers else GROUPS
+        group = root / name.lstrip("/")
+        parents = [folder for folder in (group, *group.parents) if folder.is_relative_to(root)]
+        folders += [(folder, bool(controllers)) for folder in parents]
+    return folders
+
+
+def _cores(folder: Path, is_first: bool) -> float | None:
+    """The cores that one control group may use at once; None if it has no limit."""
+    try:
+        if is_first:
+            quota, period = (
+                (folder / name).read_text(encoding="utf-8") for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            )
+        else:
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        cores = int(quota) / int(period)
+    except (OSError, ValueError, ArithmeticError):  # no such group, or the limit is "max"
+        return None
+    return cores if cores > 0 else None
 
 
 def _left(folder: Path, files: GroupFiles) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,31 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(devices, "GROUPS", tmp_path / "tree")
     monkeypatch.setattr(devices, "PROCESS_GROUPS", tmp_path / "process")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("process", "files", "cores"),
+    [
+        ("0::/a/b\n", {"a/cpu.max": "250000 100000\n"}, 2),
+        ("0::/a/b\n", {"cpu.max": "max 100000\n", "a/b/cpu.max": "400000 100000\n", "a/cpu.max": "damaged"}, 4),
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "1600000 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "1 0\n"}, 8),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"}, 3),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
+        ("4:memory:/a\n", {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
+    ],
+)
+def test_a_container_may_use_fewer_cores_than_the_machine_has(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, process: str, files: dict[str, str], cores: int
+) -> None:
+    """The machine has eight."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    (groups / "process").write_text(process)
+    for name, content in files.items():
+        (groups / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / "tree" / name).write_text(content)
+    assert devices.available_cores() == devices.default_workers(CPU) == cores
 
 
 @pytest.mark.parametrize(("limit", "free"), [("1000", 1000 - 900 + 300), ("100", 0), ("max", None)])

@@ -22,7 +22,7 @@ from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000
-"""Bytes of prepared images of several sizes that are kept for the next training; above it all are freed."""
+"""Bytes of prepared images of several sizes that are kept for the next training; above it the oldest are freed."""
 STATISTICS_IMAGES = 20_000
 """About the most images from which mean and deviation are computed: enough to fix the mean to a few thousandths of the
 deviation."""
@@ -54,8 +54,8 @@ class Pipeline:
     def images(self, indices: NDArray[np.int64], size: int) -> Images:
         """The images at `indices`, uint8 (N, C, size, size), moved to the device when they are read."""
         if size not in self._stores:
-            if sum(images.numel() for images in self._stores.values() if isinstance(images, Tensor)) > KEPT_BYTES:
-                self.forget()
+            while sum(images.numel() for images in self._stores.values() if isinstance(images, Tensor)) > KEPT_BYTES:
+                del self._stores[next(iter(self._stores))]  # the one that was made first
             self._stores[size] = make_store(self.dataset, self.preparation, size, self.device, self._progress)
         return View(self._stores[size], indices, self.device)
 

@@ -22,8 +22,8 @@ from lightcnn.text import first_line
 
 MAX_BYTES = 2_000_000_000
 """Maximum bytes of a file with its data, and of any tensor: what protobuf can hold."""
-MAX_NODES = 1_000_000
-"""Maximum operators of a file once its local functions are expanded."""
+MAX_EXPANSION = 100_000_000
+"""Maximum bytes that a file gains when its local functions are expanded."""
 KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Domains whose operators are known by name: those of ONNX and of ONNX Runtime."""
 AMBIGUOUS = ("Attention", "CausalConvWithState", "LinearAttention")
@@ -112,32 +112,47 @@ def _parse(path: Path) -> tuple[Any, int]:
         size += _require_inside(proto, path.parent)
         onnx.load_external_data_for_model(proto, str(path.parent))
         onnx.checker.check_model(proto)
-        _require_few_nodes(proto)
-        return inline_local_functions(proto), size
+        _require_straight(proto)
+        return inline_local_functions(proto) if proto.functions else proto, size
     except (LightcnnError, OSError):
         raise
     except Exception as error:  # the errors of protobuf and the checker have no common base
         raise InputError(f"is damaged, or not an ONNX file: {first_line(error)}") from None
 
 
-def _require_few_nodes(proto: Any) -> None:
-    """Raises: InputError if calls of local functions stand for more operators than any network has."""
-    functions = {(function.domain, function.name): function for function in proto.functions}
-    counts: dict[tuple[str, str], int] = {}
+def _require_straight(proto: Any) -> None:
+    """Checks that the model is one list of operators, and stays small if its local functions are expanded.
 
-    def count(nodes: Any) -> int:
-        return sum(of_function((node.domain, node.op_type)) for node in nodes)
+    Raises: InputError for control flow, before anything is expanded or run, and for functions that stand for too much.
+    """
+    functions = {_key(function, function.name): function.node for function in proto.functions}
+    sizes: dict[tuple[str, str, str], int] = {}
 
-    def of_function(key: tuple[str, str]) -> int:
-        if key not in functions:
-            return 1
-        if key not in counts:
-            counts[key] = MAX_NODES + 1  # if it calls itself
-            counts[key] = count(functions[key].node)
-        return counts[key]
+    def size(nodes: Any) -> int:
+        total = 0
+        for node in nodes:
+            if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+                raise InputError(
+                    f"has {node.op_type} {node.name!r}, which chooses what is computed, so its cost is not one number"
+                )
+            total += node.ByteSize() + of_function(_key(node, node.op_type))
+        return total
 
-    if count(proto.graph.node) > MAX_NODES:
-        raise InputError(f"has local functions that stand for more than {MAX_NODES:,} operators")
+    def of_function(key: tuple[str, str, str]) -> int:
+        if key in functions and key not in sizes:
+            sizes[key] = MAX_BYTES  # if it calls itself
+            sizes[key] = size(functions[key])
+        return sizes.get(key, 0)
+
+    if size(proto.graph.node) > proto.ByteSize() + MAX_EXPANSION:
+        raise InputError(
+            f"has local functions that stand for more than {MAX_EXPANSION:,} bytes of operators; export it without them"
+        )
+
+
+def _key(item: Any, name: str) -> tuple[str, str, str]:
+    """What a node and the local function that it calls have in common."""
+    return "" if item.domain == "ai.onnx" else item.domain, name, getattr(item, "overload", "")
 
 
 def _require_inside(proto: Any, folder: Path) -> int:
@@ -167,7 +182,6 @@ def _require_inside(proto: Any, folder: Path) -> int:
 
 def _graph(proto: Any, input: Shape | None, size: int, metadata: ExportedMetadata | None) -> Graph:
     image = _image(proto)
-    nodes = tuple(_nodes(proto))  # which refuses control flow, before anything may be run
     dims = [max(0, dim.dim_value) for dim in image.type.tensor_type.shape.dim]  # some exporters write -1 for a free one
     if metadata is not None:
         dims = [dims[0], dims[3], dims[1], dims[2]]
@@ -180,7 +194,7 @@ def _graph(proto: Any, input: Shape | None, size: int, metadata: ExportedMetadat
     }
     return Graph(
         image=image.name, input=shape, kind=_dtype(image.type.tensor_type.elem_type), free=dims[0] == 0,
-        nodes=nodes, values=values, stored=frozenset(stored),
+        nodes=tuple(_nodes(proto)), values=values, stored=frozenset(stored),
         outputs=tuple(output.name for output in proto.graph.output), file_bytes=size,
         metadata=metadata, data=data,
     )  # fmt: skip
@@ -220,15 +234,11 @@ def _input_size(dims: list[int], input: Shape | None) -> Shape:
 
 
 def _nodes(proto: Any) -> Iterator[Node]:
-    """The operators in order, each under a unique name. Raises: InputError for control flow."""
+    """The operators in order, each under a unique name. Raises: InputError for one without an output."""
     import onnx
 
     names: set[str] = set()
     for place, node in enumerate(proto.graph.node):
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise InputError(
-                f"has {node.op_type} {node.name!r}, which chooses what is computed, so its cost is not one number"
-            )
         name = node.name if node.name and node.name not in names else f"{node.op_type}_{place}"
         names.add(name)
         outputs = tuple(output for output in node.output if output)

@@ -111,14 +111,16 @@ class FinalPhase:
     def _best(self, trained: TrainedFinals) -> list[list[Finalist]]:
         """The networks to train with a second seed, and others in their place if there is no time for them.
 
-        These are the best within noise, if there are several; with a time limit, then the best ones, one a worker.
+        These are the best within noise, if there are several; with a time limit, then the best ones, one a worker, and
+        fewer of them.
         """
         if self._parts.plan.bands > 1:  # of a front, the time is for networks of other costs
             return []
         near = contenders(trained.weights, self._parts.judge)
         ranked = choose(trained.weights, self._parts.judge).networks
         best = [weights.finalist for weights in ranked[: self.trainings.workers]]
-        return [finalists for finalists in (near, best if self._clock.left() is not None else []) if finalists]
+        fewer = [best[:count] for count in range(len(best), 0, -1)] if self._clock.left() is not None else []
+        return [finalists for finalists in (near, *fewer) if finalists]
 
     def _ensemble(self, trained: TrainedFinals) -> str:
         """The file of predictions that second trainings learn from; empty if they learn from none.
@@ -281,5 +283,5 @@ class FinalPhase:
         return FinalTrainings(
             parts.executor, parts.folder, plan, parts.values, self._clock,
             plan.steps(images), on_part, parts.progress.retrained, settings.metric,
-            taught_by,
+            taught_by, 0 if settings.seconds is None else plan.steps(plan.most_images(settings.epochs)),
         )  # fmt: skip

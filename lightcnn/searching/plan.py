@@ -27,10 +27,10 @@ FINAL_SHARES = (0.75, 0.6)
 """Largest shares of the time that are kept for the final training. The smaller one is for small data, of which a
 network alone would see all that it needs. With 0.6 on Fashion-MNIST, ten minutes ended after 0.73 million images, with
 92.15 % on test."""
-MAX_FINAL_EPOCHS = 100
-"""Maximum epochs of a network that is trained alone. If networks are compared, it is the default epochs, and the time
-left is for comparing: on Fashion-MNIST, the start of `micro` gained nothing from 0.6 to 2 million images
-(docs/reference/measurements.md)."""
+MAX_FINAL_EPOCHS, MOST_EPOCHS = 100, 400
+"""Maximum epochs of a final training, and of one that is still learning then (decision 0019). If networks are compared,
+time is kept for the default epochs, and the rest is for comparing: on Fashion-MNIST, the start of `micro` gained
+nothing from 0.6 to 2 million images (docs/reference/measurements.md)."""
 SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
 SECOND_SHARE = 2 / 3
@@ -60,6 +60,14 @@ FORMAT = re.compile(r"^version: *(\d+)", re.MULTILINE)
 rung then."""
 
 
+class Beside(Frozen):
+    """How networks would be trained side by side in a search that has time for it, at so many images per second."""
+
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)]
+    finalists: Annotated[int, Field(ge=1, le=64)]
+    images_per_second: Annotated[float, Field(gt=0, le=1e9)]
+
+
 class Plan(Frozen):
     """What the first session derived from its data and the speed of its machine; later sessions use the same.
 
@@ -77,6 +85,7 @@ class Plan(Frozen):
     finalists: Annotated[int, Field(ge=1, le=64)]
     threads: Annotated[int | None, Field(ge=1, le=1_024, description="CPU threads of one training")] = None
     alone: Annotated[bool, Field(description="whether there is no time to compare networks")] = False
+    beside: Annotated[Beside | None, Field(description="of a network alone: how others would be compared")] = None
     bands: Annotated[int, Field(ge=1, le=64, description="bands of costs that share the search")] = 1
     images_per_second: Annotated[
         float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
@@ -157,9 +166,13 @@ class Plan(Frozen):
         return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
 
     def longest_images(self, epochs: int | None) -> int:
-        """The most images of a final training."""
+        """The images of a final training that time is kept for."""
         most = MAX_FINAL_EPOCHS if self.alone else default_epochs(self.images, MAX_FINAL_EPOCHS)
         return self.images * (epochs or most)
+
+    def most_images(self, epochs: int | None) -> int:
+        """The most images of a final training, as long as the network is learning and there is time."""
+        return self.images * (epochs or MOST_EPOCHS)
 
     @property
     def _turns(self) -> float:
@@ -176,9 +189,13 @@ class Plan(Frozen):
             return None
         since = self._past.since
         left, final = max(0.0, limit - since), self._final_seconds(limit, epochs)
-        if self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left:
+        if self._keeps_second(final, left):
             final *= 2
         return since + left - min(final, left)
+
+    def _keeps_second(self, final: float, left: float) -> bool:
+        """Whether time is kept for second trainings, if first ones need `final` of the seconds that are `left`."""
+        return self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left
 
     def _final_seconds(self, limit: float, epochs: int | None) -> float:
         """Seconds of final trainings of networks that were not trained before, and of the evaluation."""
@@ -244,12 +261,19 @@ class Plan(Frozen):
 
         Of a search that is resumed, they are all its seconds, and its rungs keep their length.
         """
+        if self.alone and self.beside is not None:
+            compared = self.model_copy(update={"alone": False, "beside": None, **self.beside.model_dump()})
+            compared._past = self._past
+            return compared.worthwhile_seconds(limit, epochs, networks)
         past, rung = self._past, GOOD_STEPS * self.images / self.steps_per_epoch
         images = max(0, networks - past.networks) * RUNG_COST * (self.rungs[0] if past.networks else rung)
         search = images / ((self.workers - self.first_has_worker(limit)) * self.speed)
         search += min(past.seconds, self.search_seconds(limit, epochs) or 0.0) - past.since
         longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
-        return round(past.since + min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
+        training = min(search / (1 - FINAL_SHARES[0]) - search, longest)
+        if self._keeps_second(training, search + 2 * training):
+            training *= 2
+        return round(past.since + search + training + self.evaluation)
 
     def halving(self, limit: float | None) -> Rungs:
         """The rungs. A single finalist is compared with the first network, which must then reach the last of them."""
@@ -269,6 +293,8 @@ class Plan(Frozen):
             "threads": self.threads,
             "first_has_worker": self.first_has_worker(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
+            "time_seconds": limit,
+            "evaluation_seconds": round(self.evaluation, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
             "worthwhile_networks": worthwhile,
             "worthwhile_seconds": None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -27,6 +28,15 @@ BUSY_ERROR = 0.3
 TEACHING = "training the teacher"
 
 
+class _Best(NamedTuple):
+    """The score with the lowest log loss so far: its accuracy, after so many images, and its trial."""
+
+    log_loss: float
+    accuracy: float
+    images: int
+    trial: int
+
+
 class SearchView(LiveView, SearchProgress):
     """Shows a search: live on a terminal, elsewhere one line per score, nothing when quiet."""
 
@@ -39,7 +49,7 @@ class SearchView(LiveView, SearchProgress):
         self._phase, self._current, self._read, self._timed = "reading images", "", "", ""
         self._is_timing = False
         self._running: dict[int, _Running] = {}
-        self._best: Any = None
+        self._best: _Best | None = None
         self._states: dict[int, str] = {}
         self._reached: dict[int, tuple[int, ...]] = {}
         self._groups, self._images, self._began = 1, 0.0, 0.0
@@ -140,8 +150,8 @@ class SearchView(LiveView, SearchProgress):
         self._states[outcome.number] = "trained" if outcome.is_scored else outcome.state
         self._reached[outcome.number] = tuple(outcome.scores)
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {human(outcome.images)} images"
-        if outcome.is_scored and (self._best is None or outcome.utility > self._best.utility):
-            self._best = outcome
+        if outcome.is_scored:
+            self._compare(_Best(math.exp(-outcome.utility), outcome.score, outcome.images, outcome.number))
         if not self.is_live:
             state = "" if outcome.is_scored else f" {outcome.state}"
             self.line(f"trial {outcome.number}:{state}{score} {error or outcome.reason}".rstrip())
@@ -161,13 +171,20 @@ class SearchView(LiveView, SearchProgress):
             taught = ", and learns from the first trainings" if progress.taught_by else ""
             how = f"again with a second seed{taught}" if finalist.second else "to the end"
             self.line(f"trial {number} is trained {how}: {human(self._plan.images_at(end))} images")
-        elif not self.is_live and progress.parts[-1].averaged is not None:
-            part = progress.parts[-1]
-            self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
+        elif (part := progress.parts[-1]).averaged is not None:
+            self._compare(_Best(part.averaged.loss, part.averaged.accuracy, part.images, number))
+            if not self.is_live:
+                self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
 
     def retrained(self, finalist: Any, progress: Any) -> None:
         """Removes the bar of a final training."""
         self._running.pop(finalist.outcome.number, None)
+        if (end := progress.end) is not None and end.averaged is not None:
+            self._compare(_Best(end.averaged.loss, end.averaged.accuracy, end.images, finalist.outcome.number))
+
+    def _compare(self, new: _Best) -> None:
+        """Takes a score if its log loss is the lowest so far."""
+        self._best = min(filter(None, (self._best, new)), key=lambda score: score.log_loss)
 
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Shows that the delivered network is trained with other seeds."""
@@ -206,12 +223,13 @@ class SearchView(LiveView, SearchProgress):
         return Group(rows)
 
     def _format_best(self) -> str:
-        """The accuracy of the network that is best by its utility so far, with its interval."""
+        """The accuracy of the network with the lowest log loss so far, with its interval."""
         from lightcnn.evaluation.intervals import wilson  # numpy is not needed before there is a score
 
-        score, images = self._best.score, human(self._best.images)
+        assert self._best is not None
+        score, images = self._best.accuracy, human(self._best.images)
         low, high = wilson(score * self._groups, self._groups)
-        return f"{score:.2%} (95 % interval {low:.2%} to {high:.2%}) after {images} images (trial {self._best.number})"
+        return f"{score:.2%} (95 % interval {low:.2%} to {high:.2%}) after {images} images (trial {self._best.trial})"
 
     def _format_rungs(self) -> str:
         """How many networks have reached each rung."""

@@ -4,12 +4,13 @@
     python tests/benchmarks/taught_seeds.py synthetic-lesions:classes=6,size=64,count=3000 300kFLOPs 160000
     python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 768000 --halves
     python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 384000 --teachers 1
+    python tests/benchmarks/taught_seeds.py fashion_mnist.npz 1MFLOPs 1100000 --first 300000
 
 The first network of `micro` for the budget is trained for so many images with two seeds, as a search trains it. Then it
 is trained with two other seeds, once without a teacher and once with the mean of what those two predict for the
-training images, or with what the first one predicts (`--teachers 1`). With `--halves`, those that have a teacher, and
-their teachers, are trained half as long: a search with two workers would take as long for them as for two trainings
-without a teacher.
+training images, or with what the first one predicts (`--teachers 1`). With `--first N`, the teachers are trained for N
+images, and those that learn from them for the rest: a search with two workers would take as long for both as for two
+trainings without a teacher. `--halves` is `--first` with half of the images.
 
 All are judged on the validation images; nothing is chosen by them. The table has the accuracy and the log loss of each,
 and the difference of accuracies with the same seed, with its standard error over images.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import math
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("budget")
     parser.add_argument("images", type=int)
+    parser.add_argument("--first", type=int)
     parser.add_argument("--halves", action="store_true")
     parser.add_argument("--teachers", type=int, choices=(1, 2), default=2)
     parser.add_argument("--alpha", type=float, default=0.5)
@@ -102,17 +104,19 @@ def main() -> None:
     arguments = parser.parse_args()
     distillation = Distillation(teacher="the first two", alpha=arguments.alpha, temperature=arguments.temperature)
     alone = Setup(arguments.data, arguments.budget, arguments.images)
-    together = Setup(arguments.data, arguments.budget, arguments.images // (2 if arguments.halves else 1))
+    first = arguments.images // 2 if arguments.halves else arguments.first
+    teaching = alone if first is None else replace(alone, images=first)
+    learning = alone if first is None else replace(alone, images=arguments.images - first)
     with ProcessPoolExecutor(2) as pool:
-        teachers = [pool.submit(train, together, seed, None, distillation) for seed in TEACHERS]
+        teachers = [pool.submit(train, teaching, seed, None, distillation) for seed in TEACHERS]
         plain = [pool.submit(train, alone, seed, None, distillation) for seed in STUDENTS]
         predicted = [teacher.result().predicted for teacher in teachers[: arguments.teachers]]
         taught_by = np.mean(predicted, axis=0, dtype=np.float64).astype(np.float32)
-        taught = [pool.submit(train, together, seed, taught_by, distillation) for seed in STUDENTS]
+        taught = [pool.submit(train, learning, seed, taught_by, distillation) for seed in STUDENTS]
         header("training", "seed", "images", "accuracy", "log loss", "less without a teacher")
         for name, setup, seeds, jobs in (
-            ("teacher", together, TEACHERS, teachers), ("without", alone, STUDENTS, plain),
-            ("taught", together, STUDENTS, taught),
+            ("teacher", teaching, TEACHERS, teachers), ("without", alone, STUDENTS, plain),
+            ("taught", learning, STUDENTS, taught),
         ):  # fmt: skip
             for index, (seed, job) in enumerate(zip(seeds, jobs, strict=True)):
                 result = job.result()

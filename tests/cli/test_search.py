@@ -127,7 +127,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     keys = {"steps", "images", "networks", "rank_correlation", "pairs"}
     assert [rung.keys() for rung in rungs] == [keys] * len(rungs)
     assert rungs[0]["networks"] == 3
-    finals = {"finals", "finals_error", "finals_rank_correlation"}
+    finals = {"finals", "finals_error", "finals_rank_correlation", "finals_end_rank_correlation"}
     assert report["prediction"].keys() == {"left_out", "trials"} | finals
     assert [network["trial"] for network in report["prediction"]["trials"]] == [0, 1, 2]
     assert report["prediction"]["finals"] == [], "three networks predict nothing"

@@ -129,6 +129,16 @@ def test_a_loop_without_end_is_refused_before_anything_is_run(tmp_path: Path) ->
     condition = onnx.numpy_helper.from_array(np.array(True), "condition")
     loop = node("Loop", ",condition,image", body=body)
     assert "has Loop" in error_of(write_graph(tmp_path / "a.onnx", [loop], [condition]))
+    proto = onnx.load(tmp_path / "a.onnx")
+    proto.functions.append(
+        onnx.helper.make_function(
+            "local", "f", ["condition", "image"], ["out"], [loop], [onnx.helper.make_opsetid("", 18)]
+        )
+    )
+    proto.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    proto.graph.node[0].CopyFrom(node("f", "condition,image", domain="local"))
+    (tmp_path / "a.onnx").write_bytes(proto.SerializeToString())
+    assert "has Loop" in error_of(tmp_path / "a.onnx"), "in a local function"
 
 
 @pytest.mark.parametrize(("levels", "operators"), [(3, 8), (40, None)])

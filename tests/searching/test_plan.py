@@ -9,10 +9,12 @@ import pytest
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.plan import (
+    GOOD_STEPS,
     MIN_BESIDE,
     MIN_NETWORKS,
     MIN_STEPS,
     RUNG_COST,
+    Beside,
     Plan,
     make_plan,
     read_plan,
@@ -110,7 +112,7 @@ def test_long_searches_compare_more_networks_longer_and_the_final_training_ends_
     assert plan.networks(limit, None, None) > before.networks(600, None, None)
     assert plan.rungs[0] > before.rungs[0]
     assert len(plan.rungs) >= 2, "networks are compared at two lengths and more"
-    assert plan.search_seconds(limit, None) >= 0.33 * limit
+    assert plan.search_seconds(limit, None) >= 0.49 * limit
     assert plan.final_images(limit, 30) == min(30 * 50_000, plan.final_images(limit, 10**5))
 
 
@@ -119,6 +121,41 @@ def test_the_time_that_is_worthwhile_is_that_of_the_trials_that_are_wanted() -> 
     assert [document["worthwhile_networks"] for document in documents] == [30, 30, 9, 1]
     all_thirty, as_many, fewer, none = (document["worthwhile_seconds"] for document in documents)
     assert all_thirty == as_many > fewer > 0 and none is None
+
+
+@pytest.mark.parametrize(("minutes", "kept"), [(20, 1), (23, 2)])
+def test_time_for_second_trainings_is_kept_if_a_third_is_left_for_comparing(minutes: int, kept: int) -> None:
+    plan, limit = timed(600, 2_400), 60.0 * minutes
+    final = 1_000_000 / 2_400 / 0.93 + 3
+    assert plan.search_seconds(limit, None) == pytest.approx(limit - kept * final)
+    assert plan.search_seconds(limit, None) >= limit / 3
+
+
+@pytest.mark.parametrize("speed", [600, 1_400, 2_400, 10_000])
+@pytest.mark.parametrize("networks", [10, 30])
+def test_the_time_that_is_worthwhile_is_enough(speed: float, networks: int) -> None:
+    limit = timed(120, speed).worthwhile_seconds(120, None, networks)
+    plan = timed(limit, speed)
+    assert plan.networks(limit, None, None) >= 0.9 * networks
+    assert plan.steps(plan.rungs[0]) * 30 >= 0.9 * networks * GOOD_STEPS
+
+
+def test_what_is_worthwhile_does_not_depend_on_whether_there_is_time_to_compare() -> None:
+    compared = timed(120, 2_000)
+    beside = Beside(workers=2, finalists=2, images_per_second=2_000)
+    alone = make_plan(
+        fingerprint="a", images=50_000, workers=1, finalists=1, limit=120, epochs=None, threads=2,
+        images_per_second=2_600, evaluation=3.0, spent=1.0, alone=True,
+    ).model_copy(update={"beside": beside})  # fmt: skip
+    assert alone.worthwhile_seconds(120, None, 30) == pytest.approx(
+        compared.worthwhile_seconds(120, None, 30), rel=0.02
+    )
+
+
+def test_a_long_evaluation_is_stated() -> None:
+    lines = plan_lines(timed(120, 20, evaluation=80.0).document(120, None, None))
+    assert "evaluating networks at the end takes about 80 seconds of 2:00" in " ".join(lines)
+    assert "evaluating" not in " ".join(plan_lines(timed(120, 20).document(120, None, None)))
 
 
 def test_small_data_are_seen_600_thousand_times_and_a_hundred_epochs_at_most() -> None:

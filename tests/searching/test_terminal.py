@@ -15,6 +15,7 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.searching.plan import make_plan
 from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.terminal import SearchView
+from lightcnn.searching.trainings.jobs import WeightScore
 from lightcnn.searching.trials.halving import Fidelity
 from lightcnn.searching.trials.storage import Outcome
 
@@ -67,6 +68,16 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     assert "1.28k images/s" in rendered(view), "with the steps after the last beat"
     view.searched()
     assert "final training" in rendered(view)
+    finalist = SimpleNamespace(outcome=SimpleNamespace(number=4), candidate=candidate, second=False)
+    for loss, ended, best in ((0.9, False, "(trial 3)"), (0.2, False, "91.00%"), (0.1, True, "92.00%")):
+        accuracy = 0.92 if ended else 0.91
+        result = SimpleNamespace(averaged=WeightScore(accuracy=accuracy, log_loss=loss), images=7_680)
+        progress = SimpleNamespace(step=60, parts=[result], end=result if ended else None, taught_by="")
+        if ended:
+            view.retrained(finalist, progress)
+        else:
+            view.retraining(finalist, progress, 100)
+        assert best in rendered(view)
 
 
 @pytest.mark.parametrize(("error", "busy"), [(0.11, False), (0.92, True)])

@@ -7,14 +7,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.errors import DataError, InputError
+from lightcnn.errors import InputError
 
 TILES = (8, 8)
 """CLAHE's grid of tiles: rows and columns."""
 RED, GREEN, BLUE, SHIFT = 9798, 19235, 3735, 15
 """Weights of the luma (ITU-R BT.601) as OpenCV's RGB2GRAY has them: in units of 1 / 2**SHIFT."""
-MAX_SIDE = 9_459
-"""Side in pixels of the largest square: it has as many pixels as the largest image that is decoded."""
+MAX_SIDE = 4_096
+"""Side in pixels of the largest square with bars: that of a longer image would not fit into memory."""
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
@@ -80,17 +80,18 @@ def square_object(image: NDArray[np.uint8], steps: PreparationSteps) -> NDArray[
 def to_square(image: NDArray[Pixel], fit: str) -> NDArray[Pixel]:
     """The image (H, W, C) unchanged (`stretch`), its middle square (`crop`), or a square with black bars (`pad`).
 
-    Raises: DataError for a strip whose square would have more pixels than any image that is decoded.
+    Of an image with a side above `MAX_SIDE`, every second pixel is padded, or every third, and so on.
     """
     height, width = image.shape[:2]
     if fit == "stretch" or height == width:
         return image
     side = min(height, width) if fit == "crop" else max(height, width)
-    if side > MAX_SIDE:
-        raise DataError(f"would be a square of {side:,} × {side:,} pixels, at most {MAX_SIDE:,} if padded; crop it")
     top, left = abs(height - side) // 2, abs(width - side) // 2
     if fit == "crop":
         return image[top : top + side, left : left + side]
+    if side > MAX_SIDE:
+        step = -(-side // MAX_SIDE)
+        return to_square(image[::step, ::step], fit)
     square = np.zeros((side, side, image.shape[2]), dtype=image.dtype)
     square[top : top + height, left : left + width] = image
     return square

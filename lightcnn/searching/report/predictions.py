@@ -27,11 +27,13 @@ def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str,
     curves = LearningCurves.fit(scored, partial(network_costs, space))
     finals = _finals(curves, result)
     predicted, reached = [row["predicted"] for row in finals], [row["reached"] for row in finals]
+    ended = [(row["predicted"], row["ended"]) for row in finals if row["ended"] is not None]
     return {
         "left_out": _left_out(curves),
         "finals": finals,
         "finals_error": _error(map(math.log, predicted), map(math.log, reached)) if finals else None,
         "finals_rank_correlation": rank_correlation(predicted, reached),
+        "finals_end_rank_correlation": rank_correlation(*map(list, zip(*ended, strict=True))) if ended else None,
         "trials": [
             {
                 "trial": outcome.number,
@@ -104,7 +106,8 @@ def _error(predicted: Iterable[float], reached: Iterable[float]) -> float:
 def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[str, Any]]:
     """What was predicted for the last part of each final training before the learning rate falls, and its score.
 
-    Predictions are learned from scores at the full learning rate, so they say nothing about its fall.
+    Predictions are learned from scores at the full learning rate, so they say nothing about its fall: only their order
+    can be compared with the scores at the end.
     """
     if curves is None:
         return []
@@ -117,5 +120,6 @@ def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[st
             rows.append({
                 "trial": progress.trial, "images": last.images, "predicted": predicted,
                 "reached": last.averaged.loss,
+                "ended": progress.end.averaged.loss if progress.end and progress.end.averaged else None,
             })  # fmt: skip
     return rows

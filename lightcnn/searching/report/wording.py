@@ -18,6 +18,8 @@ UNCHECKED = "how well the search predicts is unknown: that takes four or more ne
 """The sentence about predictions of which none could be checked."""
 RUNG_SHARES = ("third", "ninth")
 """The networks of the first rung that reach the second and the third one: each keeps the best 1/`RUNG_FACTOR`."""
+LARGE_SHARE = 0.5
+"""Share of the time that evaluating networks may take without a word."""
 UNUSED_SHARE = 0.1
 """A larger share of the time that was not used is explained."""
 
@@ -53,6 +55,12 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
                 f"networks are trained one after the other with {threads} threads each, since this search began with a "
                 "single network and keeps its threads; a new search would train several at once"
             )
+    limit, evaluation = plan.get("time_seconds"), plan.get("evaluation_seconds")  # plans of earlier versions lack them
+    if limit and evaluation and evaluation > LARGE_SHARE * limit:
+        lines.append(
+            f"evaluating networks at the end takes {_about(evaluation)} of {format_duration(limit)}; more --time, or a "
+            "lower --budget, leaves more for training"
+        )
     worthwhile = plan.get("worthwhile_networks", NETWORKS)  # plans of earlier versions lack it
     if plan["worthwhile_seconds"] is not None and plan["networks"] < worthwhile:
         lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {worthwhile}")
@@ -300,7 +308,10 @@ def _finals_line(prediction: Mapping[str, Any]) -> str | None:
     line = (
         f"the log loss of {trainings} before the fall of the learning rate was predicted with an error of {error:.0%}"
     )
-    return line if correlation is None else f"{line}; rank correlation {correlation:.2f}"
+    if correlation is None:
+        return line
+    end = prediction.get("finals_end_rank_correlation")  # reports of earlier versions lack it
+    return f"{line}; rank correlation {correlation:.2f}{'' if end is None else f', with that at the end {end:.2f}'}"
 
 
 def _left_out_line(left_out: Mapping[str, Any] | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ MIN_GAIN = 0.02
 """A final training is skipped if it could add only so small a share to the training of the search."""
 MIN_SECOND = 0.8
 """A network is trained with a second seed if there is time for so large a share of its first training."""
+LEARNING, MIN_DOUBLINGS = 0.1, 0.5
+"""A training with a time limit goes on after the default length while its log loss falls by so large a share each time
+its length doubles (decision 0019), measured over so many doublings at least, since a score has noise."""
 LONGER = 1.05
 """A finished training is continued from before its decay if it can become so many times as long."""
 
@@ -101,6 +105,17 @@ class FinalProgress(Frozen):
         """The state after a part, as long as it is kept."""
         return final_file(self.trial, f"stable-{part.step}.safetensors", second=self.second)
 
+    @property
+    def is_learning(self) -> bool:
+        """Whether the log loss at the full learning rate still falls by `LEARNING` each time the training doubles."""
+        scored = [(part.step, part.averaged.loss) for part in self.parts if part.averaged is not None]
+        if not scored:
+            return False
+        last, loss = scored[-1]
+        half, before = min(scored, key=lambda part: abs(part[0] - last / 2))
+        doublings = math.log2(last / half)
+        return doublings > MIN_DOUBLINGS and loss < before * (1 - LEARNING) ** doublings
+
     def best_part(self, metric: MetricName) -> TrainingResult | None:
         """The part with the highest score, the last one of equals; None without parts."""
         return max(self.parts, key=lambda part: (max(part.ranks(metric)), part.step), default=None)
@@ -150,8 +165,10 @@ class FinalTrainings:
         on_end: Callable[[Finalist, FinalProgress], None] = lambda finalist, progress: None,
         metric: MetricName = "accuracy",
         taught_by: str = "",
+        most_steps: int = 0,
     ) -> None:
-        """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
+        """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them,
+        and up to `most_steps` while it is still learning.
 
         `on_part` gets a finalist, its progress, and its last step as it is planned now; `on_end` the finalist and its
         progress when its final training has ended or failed. `taught_by` as in `FinalProgress`.
@@ -162,6 +179,7 @@ class FinalTrainings:
         self._values = values
         self._clock = clock
         self._final_steps = final_steps
+        self._most_steps = max(most_steps, final_steps)
         self._on_part = on_part
         self._on_end = on_end
         self._metric = metric
@@ -321,7 +339,8 @@ class FinalTrainings:
         end = self._end(finalist, progress, shared_by)
         if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
             return None
-        decay_from, part = min(end - 1, round(end * (1 - DECAY_SHARE))), max(1, round(end / PARTS))
+        decay_from = min(end - 1, round(end * (1 - DECAY_SHARE)))
+        part = max(1, round(min(end, self._final_steps) / PARTS))
         stable = progress.step + part / 4 < decay_from
         until = min(decay_from, progress.step + part) if stable else end
         source = progress.stable_file
@@ -352,7 +371,16 @@ class FinalTrainings:
         searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
         speed = progress.steps_per_second(searched) * min(1.0, self.workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
-        return min(self._final_steps, max(self._least, progress.step + max(0, int(seconds * speed))))
+        return min(self._wanted_steps(progress), max(self._least, progress.step + max(0, int(seconds * speed))))
+
+    def _wanted_steps(self, progress: FinalProgress) -> int:
+        """The steps of a training that the clock does not end: more than usual as long as it is learning.
+
+        When it stops to learn later than that, the rest is the fall of the learning rate.
+        """
+        if progress.is_learning:
+            return self._most_steps
+        return min(self._most_steps, max(self._final_steps, round(progress.step / (1 - DECAY_SHARE))))
 
 
 def progress_file(trial: int, *, second: bool = False) -> str:

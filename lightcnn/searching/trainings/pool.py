@@ -11,10 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -66,6 +67,13 @@ class _Worker:
         return BEAT_LIMIT_SECONDS if self.is_ready else START_LIMIT_SECONDS
 
 
+class _Images(NamedTuple):
+    """The file of all images of a size, and their preprocessing as JSON."""
+
+    file: Path
+    preprocess: str
+
+
 class WorkerPool:
     """An `Executor` of `workers` processes with one training thread, or one GPU, each. Use it in a `with` block.
 
@@ -89,7 +97,8 @@ class WorkerPool:
         self._attempts: dict[str, int] = {}
         self._settings = ""
         self._data: PipelineData
-        self._files: dict[int, Path] = {}
+        self._images: dict[int, Future[_Images]] = {}
+        self._preparation = ThreadPoolExecutor(1, "images")
         self._unheard = 0
         self._workers: list[_Worker] = []
         self._start_all()
@@ -98,6 +107,7 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._preparation.shutdown(wait=False, cancel_futures=True)
         self.close()
 
     def close(self) -> None:
@@ -206,26 +216,27 @@ class WorkerPool:
             for worker in self._workers:
                 _send(worker, self._settings)
         for worker in self._workers:
-            if worker.job is None and self._waiting:
-                worker.job = self._waiting.popleft()
-                size = worker.job.spec.input[1]
-                message = JobMessage(
-                    job=worker.job, images=str(self._images(size)),
-                    preprocess=self._data.preprocess(size).model_dump_json(),
-                )  # fmt: skip
+            if worker.job is None and (message := self._next_message()):
+                worker.job = message.job
                 worker.heard = worker.began = time.monotonic()
                 _send(worker, message.model_dump_json())
 
-    def _images(self, size: int) -> Path:
-        if size not in self._files or not self._files[size].is_file():
-            path = self._data.pipeline.shared(size)
-            if path is None:
-                raise LightcnnError(
-                    "search: the images for the workers cannot be written to the cache folder (no space, or no "
-                    "permission); use --workers 1"
-                )
-            self._files[size] = path
-        return self._files[size]
+    def _next_message(self) -> JobMessage | None:
+        """The first waiting job whose images are prepared, which no longer waits; None if there is none now."""
+        for place, job in enumerate(self._waiting):
+            if images := self._prepared(job.spec.input[1]):
+                del self._waiting[place]
+                return JobMessage(job=job, images=str(images.file), preprocess=images.preprocess)
+        return None
+
+    def _prepared(self, size: int) -> _Images | None:
+        """The images of a size; None while a thread prepares them, so that other workers are given jobs meanwhile."""
+        future = self._images.get(size)
+        if future is None or (future.done() and not future.result().file.is_file()):
+            future = self._images[size] = self._preparation.submit(_prepare, self._data, size)
+        with suppress(TimeoutError):  # they may be in the cache
+            return future.result(POLL_SECONDS if len(self._waiting) == 1 else 0)
+        return None
 
     def _hear(self, worker: _Worker) -> None:
         """Reads what a worker has written."""
@@ -283,6 +294,17 @@ class WorkerPool:
             self._waiting.appendleft(job)
         else:
             self._done.append(failed_result(job, reason))
+
+
+def _prepare(data: PipelineData, size: int) -> _Images:
+    """Prepares the images of a size. Raises: LightcnnError if they cannot be written."""
+    file = data.pipeline.shared(size)
+    if file is None:
+        raise LightcnnError(
+            "search: the images for the workers cannot be written to the cache folder (no space, or no permission); "
+            "use --workers 1"
+        )
+    return _Images(file, data.preprocess(size).model_dump_json())
 
 
 def _start(number: int, device: DeviceType) -> _Worker:

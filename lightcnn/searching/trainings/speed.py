@@ -10,27 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lightcnn.devices import default_workers
-from lightcnn.duration import time_option
+from lightcnn.devices import available_cores, default_workers
 from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
-from lightcnn.errors import InputError
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.plan import FINAL_SHARES, Plan, make_plan
+from lightcnn.searching.plan import FINAL_SHARES, Beside, Plan, make_plan
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trainings.data import PipelineData
-from lightcnn.searching.trainings.training import score_weights
 
-WARM_UP_STEPS = 2
 SPEED_SECONDS, SPEED_STEPS = 1.0, 32
 """The speed is measured for about so many seconds or steps, whichever is reached first."""
-SCORED_IMAGES = 16
-"""Images that are scored first, to know how many can be scored in that time."""
-MAX_EVALUATION = 0.5
-"""Share of the time for evaluating the networks of the final training above which a search is refused."""
+WARM_UP_IMAGES, SCORED_IMAGES = 2, 16
+"""Images that are predicted before any is timed, and those by whose time it is known how many take `SPEED_SECONDS`."""
 BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
@@ -79,13 +73,18 @@ def measured_plan(
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    alone = timed(1, threads, speeds[threads], alone=True)
+    alone = timed(1, threads, speeds[threads], alone=True).model_copy(update={"beside": _beside(beside[0])})
     length = alone.final_images(settings.seconds, settings.epochs)
     has_time_left = length >= LONG_ENOUGH * alone.longest_images(settings.epochs)
     if not comparing or not (comparing[0] is beside[0] or has_time_left):
         return alone
     needed = min(length, comparing[0].longest_images(settings.epochs))
     return comparing[0] if _first_images(comparing[0], settings) >= MIN_LENGTH * needed else alone
+
+
+def _beside(plan: Plan) -> Beside:
+    """How a search by that plan would train networks side by side."""
+    return Beside(workers=plan.workers, finalists=plan.finalists, images_per_second=plan.speed)
 
 
 def _first_images(plan: Plan, settings: SearchSettings) -> int:
@@ -108,17 +107,14 @@ def plans(
     """The plan of a search, which is made only once, and that of this session, with its own finalists and workers.
 
     `stored` is the plan of earlier sessions, if any. The speed is added if that had no time limit.
-
-    Raises: InputError if a new search has too little time to evaluate its network.
     """
     if stored is None:
         first = measured_plan(settings, data, space, workers, began, teaching)
-        _require_time(first, settings, data)
         return first, first
     if settings.seconds is not None and stored.images_per_second is None:
         stored = _with_speed(settings, stored, data, space, workers)
     workers = workers if stored.threads in (None, 1) else 1
-    kept = settings.seconds is None or stored.bands > 1
+    kept = settings.seconds is None or stored.bands > 1 or workers == stored.workers
     finalists = settings.finalists or (stored.finalists if kept else workers)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
     if stored.alone and settings.seconds is not None:
@@ -130,32 +126,23 @@ def plans(
 def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace, workers: int) -> Plan:
     """A plan that had no time limit, with the speed of its trainings."""
     training, inference = images_per_second(settings, data, space, plan.threads)
-    speed, evaluation = _speed_of_worker(training, workers), _evaluation(data, plan.finalists, inference, plan.bands)
+    speed = _speed_of_worker(training, workers, data.device)
+    evaluation = _evaluation(data, plan.finalists, inference, plan.bands)
     return plan.model_copy(update={"images_per_second": speed, "evaluation": evaluation})
 
 
-def _speed_of_worker(alone: float, workers: int) -> float:
-    """Images per second of one of so many workers, from those of one that works alone."""
-    return alone * (BUSY_SHARE if workers > 1 else 1.0)
+def _speed_of_worker(alone: float, workers: int, device: torch.device) -> float:
+    """Images per second of one of so many workers, from those of one that works alone; they may share cores."""
+    cores = available_cores() if device.type == "cpu" else workers
+    return alone * (BUSY_SHARE if workers > 1 else 1.0) * min(1.0, cores / workers)
 
 
 def _evaluation(data: PipelineData, finalists: int, images_per_second: float, bands: int) -> float:
-    """Seconds for evaluating the final networks, all of a front also on the test set, and for the report."""
+    """Seconds for evaluating two weights of each final network, all of a front also on the test set, and the report."""
     split = data.pipeline.split
     tested = 1 if bands == 1 else finalists
-    images = (finalists + 1) * len(split.val) + tested * len(split.test) + min(4_000, len(split.train))
+    images = (2 * finalists + 1) * len(split.val) + tested * len(split.test) + min(4_000, len(split.train))
     return REPORT_SECONDS + images / images_per_second
-
-
-def _require_time(plan: Plan, settings: SearchSettings, data: PipelineData) -> None:
-    """Raises: InputError if evaluating the networks takes more than `MAX_EVALUATION` of the time."""
-    scoring, split = plan.evaluation - REPORT_SECONDS, data.pipeline.split
-    if settings.seconds is not None and scoring > MAX_EVALUATION * settings.seconds:
-        raise InputError(
-            f"--time {time_option(settings.seconds)}: evaluating networks on {len(split.val):,} validation and "
-            f"{len(split.test):,} test images takes about {scoring:.0f} s of it on this machine; give --time "
-            f"{time_option(4 * scoring)} or more, or a lower --budget"
-        )
 
 
 def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None, bands: int) -> Plan:
@@ -180,16 +167,28 @@ def _timed_plan(
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
 ) -> Plan:
-    """The plan for a time limit, from the speed of training and of inference with so many threads."""
-    finalists = settings.finalists or (workers if bands == 1 else bands)
+    """The plan for a time limit, from the speed of training and of inference with so many threads.
+
+    Without `--finalists` there is one a worker. A single worker has two if there is time to train both to the end:
+    the networks of shorter trainings that it compares differ by less than their noise.
+    """
     training, inference = speed
-    return make_plan(
-        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
-        workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
-        images_per_second=_speed_of_worker(training, workers),
-        evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began,
-        teaching=teaching, alone=alone, final_share=final_share, bands=bands,
-    )  # fmt: skip
+    spent = time.monotonic() - began
+
+    def plan(finalists: int) -> Plan:
+        return make_plan(
+            fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
+            workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
+            images_per_second=_speed_of_worker(training, workers, data.device),
+            evaluation=_evaluation(data, finalists, inference, bands), spent=spent,
+            teaching=teaching, alone=alone, final_share=final_share, bands=bands,
+        )  # fmt: skip
+
+    if settings.finalists or bands > 1 or workers > 1 or alone:
+        return plan(settings.finalists or (workers if bands == 1 else bands))
+    two = plan(2)
+    has_time = two.final_images(settings.seconds, settings.epochs) == two.longest_images(settings.epochs)
+    return two if has_time else plan(1)
 
 
 def _batch(settings: SearchSettings, data: PipelineData) -> int:
@@ -226,15 +225,17 @@ def images_per_second(
         _synchronize(data.device)
         return max(time.monotonic() - start, 1e-6)
 
-    timed(WARM_UP_STEPS)
-    # Every call orders the images of the epoch again, so all steps that are measured are one call.
-    steps = max(1, min(SPEED_STEPS, int(SPEED_SECONDS / timed(1))))
-    speed = steps * len(data.train) / state.steps_per_epoch / timed(steps)
+    timed(1)
+    steps, seconds = 1, timed(1)
+    if seconds < SPEED_SECONDS:  # every call orders the images of the epoch again, so these steps are one call
+        steps = max(1, min(SPEED_STEPS, int(SPEED_SECONDS / seconds)))
+        seconds = timed(steps)
+    speed = steps * len(data.train) / state.steps_per_epoch / seconds
     return speed, _scored_per_second(model, data, size)
 
 
 def _scored_per_second(model: nn.Module, data: PipelineData, size: int) -> float:
-    """Validation images that are scored in a second, measured for about `SPEED_SECONDS` at most."""
+    """Validation images that a network predicts in a second, measured for about `SPEED_SECONDS`, or on a few images."""
 
     def timed(indices: NDArray[np.int64]) -> float:
         start = time.monotonic()
@@ -242,13 +243,12 @@ def _scored_per_second(model: nn.Module, data: PipelineData, size: int) -> float
         return max(time.monotonic() - start, 1e-6)
 
     few = data.validation[:SCORED_IMAGES]
-    most = int(SPEED_SECONDS / timed(few) * len(few))
-    if most < len(data.validation):
-        chosen = data.validation[: max(most, len(few))]
-        return len(chosen) / timed(chosen)
-    start = time.monotonic()
-    score_weights(model, data, size)  # which takes longer than the predictions alone
-    return len(data.validation) / max(time.monotonic() - start, 1e-6)
+    timed(few[:WARM_UP_IMAGES])
+    seconds = timed(few)
+    chosen = data.validation[: int(SPEED_SECONDS / seconds * len(few))]
+    if len(chosen) > len(few):
+        few, seconds = chosen, timed(chosen)
+    return len(few) / seconds
 
 
 def _synchronize(device: torch.device) -> None:

@@ -110,11 +110,12 @@ def _trained(
         epochs.append((epoch.number, epoch.loss, epoch.learning_rate, epoch.seconds))
 
     def train(until: int) -> float:
+        images, preprocess = data.images(data.train, size), data.preprocess(size)  # which may prepare them first
         start = time.monotonic()
         fit(
-            state.model, data.images(data.train, size), data.labels(data.train), preprocess=data.preprocess(size),
-            settings=job.training, augmentation=job.augment, seed=job.seed, lessons=lessons, state=state, until=until,
-            on_epoch=note, on_batch=lambda images: beat(state.step), paused=paused,
+            state.model, images, data.labels(data.train), preprocess=preprocess, settings=job.training,
+            augmentation=job.augment, seed=job.seed, lessons=lessons, state=state, until=until, on_epoch=note,
+            on_batch=lambda images: beat(state.step), paused=paused,
         )  # fmt: skip
         return time.monotonic() - start
 

@@ -35,12 +35,15 @@ def outcome(number: int, random: Random) -> Outcome:
     return Outcome(number, "complete", "", str(number), shape, dict(utilities), 1.0, 1.0, utilities)
 
 
-def final(trial: int, loss: float) -> FinalProgress:
+def final(trial: int, loss: float, end: float | None = None) -> FinalProgress:
     part = TrainingResult(
         trial=trial, rung=2, step=END // 128, images=END, seconds=1.0,
         averaged=WeightScore(accuracy=0.5, log_loss=loss),
     )  # fmt: skip
-    return FinalProgress(trial=trial, seed=0, images=RUNGS[-1], first_step=RUNGS[-1] // 128, parts=(part,))
+    last = None if end is None else part.model_copy(update={"averaged": WeightScore(accuracy=0.5, log_loss=end)})
+    return FinalProgress(
+        trial=trial, seed=0, images=RUNGS[-1], first_step=RUNGS[-1] // 128, parts=(part,), decay_steps=1, end=last
+    )
 
 
 def prediction(losses: dict[int, float], networks: int = 8) -> dict[str, Any]:
@@ -65,6 +68,18 @@ def test_the_error_on_the_final_trainings_is_a_factor() -> None:
     turned = prediction(dict(zip(predicted, reversed(predicted.values()), strict=True)))
     assert turned["finals_rank_correlation"] == -1.0
     assert turned["finals_error"] > 0.05
+
+
+def test_the_predictions_are_ranked_with_the_ends_of_the_trainings_that_have_one() -> None:
+    random, ends = Random(0), {1: 0.5, 2: 0.4, 3: 0.3, 4: 0.2}
+    outcomes = [outcome(number, random) for number in range(8)]
+    trained = [final(trial, 1.0, end) for trial, end in ends.items()]
+    assert document_of(outcomes, trained)["finals_end_rank_correlation"] == 1.0
+    worse_at_the_end = [final(trial, 1.0, 1 - end) for trial, end in ends.items()]
+    assert document_of(outcomes, worse_at_the_end)["finals_end_rank_correlation"] == -1.0
+    unfinished = document_of(outcomes, [*trained[:3], final(4, 1.0)])
+    assert unfinished["finals_end_rank_correlation"] is None, "three ends"
+    assert [row["ended"] for row in unfinished["finals"]] == [0.5, 0.4, 0.3, None]
 
 
 def test_the_rank_correlation_is_that_of_the_longest_length_of_four_networks() -> None:

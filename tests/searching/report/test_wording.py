@@ -267,14 +267,21 @@ def test_the_error_of_the_predictions_is_stated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trainings", "correlation", "line"),
+    ("trainings", "correlation", "end", "line"),
     [
-        (1, None, "the log loss of one final training before the fall of the learning rate was predicted with an error "
-         "of 5%"),
-        (4, 0.8, "the log loss of 4 final trainings before the fall of the learning rate was predicted with an error "
-         "of 5%; rank correlation 0.80"),
+        (1, None, None, "the log loss of one final training before the fall of the learning rate was predicted with an "
+         "error of 5%"),
+        (4, 0.8, None, "the log loss of 4 final trainings before the fall of the learning rate was predicted with an "
+         "error of 5%; rank correlation 0.80"),
+        (4, 0.8, 0.6, "the log loss of 4 final trainings before the fall of the learning rate was predicted with an "
+         "error of 5%; rank correlation 0.80, with that at the end 0.60"),
     ],
 )  # fmt: skip
-def test_the_error_on_the_final_trainings_is_stated_even_if_it_is_the_only_one(trainings, correlation, line) -> None:
-    finals = {"finals": [{}] * trainings, "finals_error": 0.051, "finals_rank_correlation": correlation}
+def test_the_error_on_the_final_trainings_is_stated_even_if_it_is_the_only_one(
+    trainings: int, correlation: float | None, end: float | None, line: str
+) -> None:
+    finals = {
+        "finals": [{}] * trainings, "finals_error": 0.051, "finals_rank_correlation": correlation,
+        "finals_end_rank_correlation": end,
+    }  # fmt: skip
     assert comparison_lines(report() | {"prediction": {"left_out": None} | finals})[-1] == line

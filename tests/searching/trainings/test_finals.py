@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +56,7 @@ class FakeExecutor:
         self._steps: dict[int, int] = {}
         self._fails, self._failing_job = fails, failing_job
         self.accuracies: list[float] = []
+        self.loss: Callable[[int], float] = lambda step: 1.0
 
     def fetch(self, name: str) -> None:
         """All states are here."""
@@ -74,7 +78,9 @@ class FakeExecutor:
                 trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error="it failed"
             )
         self._folder.write_bytes(job.target, b"a state")
-        score = SCORE.model_copy(update={"accuracy": self.accuracies.pop(0)}) if self.accuracies else SCORE
+        score = SCORE.model_copy(update={"log_loss": self.loss(job.until)})
+        if self.accuracies:
+            score = score.model_copy(update={"accuracy": self.accuracies.pop(0)})
         return TrainingResult(
             trial=job.trial, rung=job.rung, target=job.target, step=job.until, images=128 * job.until, seconds=seconds,
             averaged=score, live=SCORE,
@@ -96,13 +102,16 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run", "search", {})
 
 
-def trainings(folder: RunFolder, executor: FakeExecutor, final_steps: int = 10_000) -> FinalTrainings:
+def trainings(
+    folder: RunFolder, executor: FakeExecutor, final_steps: int = 10_000, most_steps: int = 0
+) -> FinalTrainings:
     plan = make_plan(
         fingerprint="a", images=12_800, workers=executor.workers, finalists=2, limit=None, epochs=None
     ).model_copy(update={"rungs": RUNGS})
     return FinalTrainings(
-        executor, folder, plan, TrainingValues(training=plan.training(), augment=Augment()), executor.clock, final_steps
-    )  # type: ignore[arg-type]
+        executor, folder, plan, TrainingValues(training=plan.training(), augment=Augment()), executor.clock,
+        final_steps, most_steps=most_steps,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def evaluator(folder: RunFolder, executor: FakeExecutor, finals: FinalTrainings) -> NetworkEvaluator:
@@ -265,6 +274,27 @@ def test_the_search_may_take_the_time_that_its_present_finalists_do_not_need(fol
     assert phase.spare_seconds() == spare
     del known[1]
     assert phase.spare_seconds() == 0, "the slow one would be trained"
+
+
+@pytest.mark.parametrize(
+    ("fall", "until", "most", "shortest", "longest"),
+    [
+        pytest.param(0.05, 10_000, 10_000, 200, 200, id="hardly learning"),
+        pytest.param(0.15, 10_000, 10_000, 750, 1_000, id="learning, until the time is over"),
+        pytest.param(0.15, 10_000, 500, 500, 500, id="learning, up to the most"),
+        pytest.param(0.15, 400, 10_000, 500, 900, id="learning for a while"),
+    ],
+)
+def test_a_network_that_is_still_learning_is_trained_longer(
+    folder: RunFolder, fall: float, until: int, most: int, shortest: int, longest: int
+) -> None:
+    """Each time the training doubles, its log loss falls by that share, up to step `until`; 1,000 steps have time."""
+    executor = FakeExecutor(folder, seconds=5)
+    executor.loss = lambda step: min(step, until) ** math.log2(1 - fall)
+    (progress,) = trainings(folder, executor, final_steps=200, most_steps=most).run([finalist(0)])
+    assert progress.end is not None and shortest <= progress.end.step <= longest
+    assert progress.decay_steps == pytest.approx(0.2 * progress.end.step, abs=0.05 * progress.end.step)
+    assert all(later.step - part.step <= 20 for part, later in pairwise(progress.parts)), "a tenth of the usual length"
 
 
 def test_a_training_that_ended_in_an_earlier_session_is_known(folder: RunFolder) -> None:
