@@ -59,9 +59,9 @@ class Pipeline:
             self._stores[size] = make_store(self.dataset, self.preparation, size, self.device, self._progress)
         return View(self._stores[size], indices, self.device)
 
-    def shared(self, size: int) -> Path | None:
+    def shared(self, size: int, progress: Progress | None = None) -> Path | None:
         """The file of all images prepared for that input size, for other processes; None if there is no space."""
-        path = shared_images(self.dataset, self.preparation, size, self._progress)
+        path = shared_images(self.dataset, self.preparation, size, progress or self._progress)
         if path is not None:
             self._stores.setdefault(size, open_images(path).to(self.device))
         return path

@@ -123,7 +123,7 @@ def _parse(path: Path) -> tuple[Any, int]:
 def _require_straight(proto: Any) -> None:
     """Checks that the model is one list of operators, and stays small if its local functions are expanded.
 
-    Raises: InputError for control flow, before anything is expanded or run, and for functions that stand for too much.
+    Raises: InputError for control flow, before anything is expanded or run, and for functions that expand to too much.
     """
     functions = {_key(function, function.name): function.node for function in proto.functions}
     sizes: dict[tuple[str, str, str], int] = {}
@@ -146,7 +146,7 @@ def _require_straight(proto: Any) -> None:
 
     if size(proto.graph.node) > proto.ByteSize() + MAX_EXPANSION:
         raise InputError(
-            f"has local functions that stand for more than {MAX_EXPANSION:,} bytes of operators; export it without them"
+            f"has local functions that expand to more than {MAX_EXPANSION:,} bytes of operators; export it without them"
         )
 
 

@@ -259,6 +259,8 @@ class FinalPhase:
     def _store_part(self, progress: FinalProgress) -> None:
         """Stores the score of the last part, if there is a time limit: without one, trials depend on rungs alone."""
         part = progress.parts[-1] if progress.parts else None
+        if part is not None and part.images > self._parts.plan.longest_images(self._parts.settings.epochs):
+            return  # predictions are for shorter trainings
         if part is not None and part.averaged is not None and not progress.second and self._clock.left() is not None:
             self._searcher.store_part(progress.trial, part.images, utility(part.averaged))
 

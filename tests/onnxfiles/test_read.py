@@ -142,7 +142,7 @@ def test_a_loop_without_end_is_refused_before_anything_is_run(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("levels", "operators"), [(3, 8), (40, None)])
-def test_local_functions_may_not_stand_for_endless_operators(
+def test_local_functions_may_not_expand_to_endless_operators(
     tmp_path: Path, levels: int, operators: int | None
 ) -> None:
     """Each function calls the next one twice."""
@@ -157,7 +157,7 @@ def test_local_functions_may_not_stand_for_endless_operators(
     proto.opset_import.append(opsets[1])
     (tmp_path / "a.onnx").write_bytes(proto.SerializeToString())
     if operators is None:
-        assert "local functions that stand for more than" in error_of(tmp_path / "a.onnx")
+        assert "local functions that expand to more than" in error_of(tmp_path / "a.onnx")
     else:
         assert len(read_graph(tmp_path / "a.onnx").nodes) == operators
 

@@ -65,16 +65,6 @@ def test_the_first_candidate_is_continued_whatever_its_promise_and_takes_no_plac
     assert next(Rungs((1, 3, 9), keep=3, first_always=True).promotions(rows), None) == promoted
 
 
-def test_the_best_of_a_few_is_continued_once_no_other_candidate_comes() -> None:
-    rungs, rows = Rungs((1, 3, 9), keep=3, first_always=True), [Standing(0, 3, 3, 0.1), Standing(1, 1, 1, 0.5)]
-    assert not list(rungs.promotions(rows))
-    assert list(rungs.promotions(rows, complete=True)) == [(1, 1)]
-    both = [*rows, Standing(2, 1, 1, 0.9)]
-    assert list(rungs.promotions(both, complete=True)) == [(2, 1)]
-    later = [*rows, Standing(2, 2, 2, 0.9)]
-    assert list(rungs.promotions(later, complete=True)) == [(2, 2)], "and no second one to the same rung"
-
-
 def test_a_score_that_is_not_finite_fails_the_trial(tmp_path):
     searcher = table_searcher(tmp_path)
     run(

@@ -13,8 +13,8 @@ TILES = (8, 8)
 """CLAHE's grid of tiles: rows and columns."""
 RED, GREEN, BLUE, SHIFT = 9798, 19235, 3735, 15
 """Weights of the luma (ITU-R BT.601) as OpenCV's RGB2GRAY has them: in units of 1 / 2**SHIFT."""
-MAX_SIDE = 4_096
-"""Side in pixels of the largest square with bars: that of a longer image would not fit into memory."""
+MAX_SIDE = 9_459
+"""Side in pixels of the largest square with bars, which has as many pixels as the largest image that is decoded."""
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 

@@ -31,7 +31,7 @@ MIN_GAIN = 0.02
 MIN_SECOND = 0.8
 """A network is trained with a second seed if there is time for so large a share of its first training."""
 LEARNING, MIN_DOUBLINGS = 0.1, 0.5
-"""A training with a time limit goes on after the default length while its log loss falls by so large a share each time
+"""A training with a time limit continues after the default length while its log loss falls by so large a share each time
 its length doubles (decision 0019), measured over so many doublings at least, since a score has noise."""
 LONGER = 1.05
 """A finished training is continued from before its decay if it can become so many times as long."""
@@ -105,17 +105,6 @@ class FinalProgress(Frozen):
         """The state after a part, as long as it is kept."""
         return final_file(self.trial, f"stable-{part.step}.safetensors", second=self.second)
 
-    @property
-    def is_learning(self) -> bool:
-        """Whether the log loss at the full learning rate still falls by `LEARNING` each time the training doubles."""
-        scored = [(part.step, part.averaged.loss) for part in self.parts if part.averaged is not None]
-        if not scored:
-            return False
-        last, loss = scored[-1]
-        half, before = min(scored, key=lambda part: abs(part[0] - last / 2))
-        doublings = math.log2(last / half)
-        return doublings > MIN_DOUBLINGS and loss < before * (1 - LEARNING) ** doublings
-
     def best_part(self, metric: MetricName) -> TrainingResult | None:
         """The part with the highest score, the last one of equals; None without parts."""
         return max(self.parts, key=lambda part: (max(part.ranks(metric)), part.step), default=None)
@@ -145,6 +134,21 @@ class Finalist:
     candidate: Candidate
     seed: int
     second: bool = False
+
+
+def is_learning(scored: Sequence[tuple[int, float]]) -> bool:
+    """Whether a log loss still falls by `LEARNING` each time the training doubles, from (step, loss) in order.
+
+    Example:
+        >>> is_learning([(100, 0.5), (200, 0.4)]), is_learning([(100, 0.5), (200, 0.49)])
+        (True, False)
+    """
+    if not scored:
+        return False
+    last, loss = scored[-1]
+    half, before = min(scored, key=lambda score: abs(score[0] - last / 2))
+    doublings = math.log2(last / half)
+    return doublings > MIN_DOUBLINGS and loss < before * (1 - LEARNING) ** doublings
 
 
 class FinalTrainings:
@@ -185,6 +189,7 @@ class FinalTrainings:
         self._metric = metric
         self._taught_by = taught_by
         self._least = 0
+        self._has_search = True
         self._failed: set[int] = set()
         self._finalists: dict[int, Finalist] = {}
         self._progress: dict[int, FinalProgress] = {}
@@ -212,6 +217,7 @@ class FinalTrainings:
 
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
+        self._has_search = False
         shared_by = max(1, len(finalists) - self.ended)
         for finalist in finalists:
             if finalist.outcome.number not in self._running.keys() | self._failed:
@@ -272,8 +278,9 @@ class FinalTrainings:
     def have_time(self, finalists: Sequence[Finalist], steps: int) -> bool:
         """Whether these could be trained for most of so many steps, or have been in an earlier session."""
         states = [(finalist, self._begun(finalist, len(finalists))) for finalist in finalists]
+        usual = min(steps, self._final_steps)  # a network that was learning for longer is no measure for others
         return all(
-            progress.end is not None or self._end(finalist, progress, len(finalists)) >= MIN_SECOND * steps
+            progress.end is not None or self._end(finalist, progress, len(finalists)) >= MIN_SECOND * usual
             for finalist, progress in states
         )
 
@@ -371,14 +378,20 @@ class FinalTrainings:
         searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
         speed = progress.steps_per_second(searched) * min(1.0, self.workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
-        return min(self._wanted_steps(progress), max(self._least, progress.step + max(0, int(seconds * speed))))
+        wanted = self._wanted_steps(finalist, progress)
+        return min(wanted, max(self._least, progress.step + max(0, int(seconds * speed))))
 
-    def _wanted_steps(self, progress: FinalProgress) -> int:
+    def _wanted_steps(self, finalist: Finalist, progress: FinalProgress) -> int:
         """The steps of a training that the clock does not end: more than usual as long as it is learning.
 
-        When it stops to learn later than that, the rest is the fall of the learning rate.
+        It continues while a search uses the other workers, or other final trainings do: time may be kept for second ones.
+        When it stops later than usual, the rest is the fall of the learning rate.
         """
-        if progress.is_learning:
+        others = len(self._running.keys() - {progress.trial})
+        rungs = {} if progress.second else finalist.outcome.utilities
+        scored = [(self._plan.steps(images), math.exp(-utility)) for images, utility in sorted(rungs.items())]
+        scored += [(part.step, part.averaged.loss) for part in progress.parts if part.averaged is not None]
+        if (self._has_search or others + 1 >= self.workers) and is_learning(scored):
             return self._most_steps
         return min(self._most_steps, max(self._final_steps, round(progress.step / (1 - DECAY_SHARE))))
 

@@ -98,7 +98,8 @@ class WorkerPool:
         self._settings = ""
         self._data: PipelineData
         self._images: dict[int, Future[_Images]] = {}
-        self._preparation = ThreadPoolExecutor(1, "images")
+        self._preparation = ThreadPoolExecutor(thread_name_prefix="images")
+        self._is_closed = threading.Event()
         self._unheard = 0
         self._workers: list[_Worker] = []
         self._start_all()
@@ -107,6 +108,7 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_closed.set()
         self._preparation.shutdown(wait=False, cancel_futures=True)
         self.close()
 
@@ -216,7 +218,9 @@ class WorkerPool:
             for worker in self._workers:
                 _send(worker, self._settings)
         for worker in self._workers:
-            if worker.job is None and (message := self._next_message()):
+            if worker.job is None:
+                if (message := self._next_message()) is None:
+                    break
                 worker.job = message.job
                 worker.heard = worker.began = time.monotonic()
                 _send(worker, message.model_dump_json())
@@ -233,10 +237,25 @@ class WorkerPool:
         """The images of a size; None while a thread prepares them, so that other workers are given jobs meanwhile."""
         future = self._images.get(size)
         if future is None or (future.done() and not future.result().file.is_file()):
-            future = self._images[size] = self._preparation.submit(_prepare, self._data, size)
+            future = self._images[size] = self._preparation.submit(self._prepare, size)
         with suppress(TimeoutError):  # they may be in the cache
             return future.result(POLL_SECONDS if len(self._waiting) == 1 else 0)
         return None
+
+    def _prepare(self, size: int) -> _Images:
+        """Prepares the images of a size, in another thread. Raises: LightcnnError if they cannot be written."""
+
+        def check(what: str, done: int, total: int) -> None:
+            if self._is_closed.is_set():
+                raise LightcnnError("search: it has ended")
+
+        file = self._data.pipeline.shared(size, check)
+        if file is None:
+            raise LightcnnError(
+                "search: the images for the workers cannot be written to the cache folder (no space, or no "
+                "permission); use --workers 1"
+            )
+        return _Images(file, self._data.preprocess(size).model_dump_json())
 
     def _hear(self, worker: _Worker) -> None:
         """Reads what a worker has written."""
@@ -294,17 +313,6 @@ class WorkerPool:
             self._waiting.appendleft(job)
         else:
             self._done.append(failed_result(job, reason))
-
-
-def _prepare(data: PipelineData, size: int) -> _Images:
-    """Prepares the images of a size. Raises: LightcnnError if they cannot be written."""
-    file = data.pipeline.shared(size)
-    if file is None:
-        raise LightcnnError(
-            "search: the images for the workers cannot be written to the cache folder (no space, or no permission); "
-            "use --workers 1"
-        )
-    return _Images(file, data.preprocess(size).model_dump_json())
 
 
 def _start(number: int, device: DeviceType) -> _Worker:

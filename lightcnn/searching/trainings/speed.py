@@ -111,10 +111,11 @@ def plans(
     if stored is None:
         first = measured_plan(settings, data, space, workers, began, teaching)
         return first, first
-    if settings.seconds is not None and stored.images_per_second is None:
+    had_time = stored.images_per_second is not None
+    if settings.seconds is not None and not had_time:
         stored = _with_speed(settings, stored, data, space, workers)
     workers = workers if stored.threads in (None, 1) else 1
-    kept = settings.seconds is None or stored.bands > 1 or workers == stored.workers
+    kept = settings.seconds is None or stored.bands > 1 or (had_time and workers == stored.workers)
     finalists = settings.finalists or (stored.finalists if kept else workers)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
     if stored.alone and settings.seconds is not None:

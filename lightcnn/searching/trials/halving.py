@@ -125,19 +125,15 @@ class Rungs:
     keep: int = 3
     first_always: bool = False
 
-    def promotions(self, standings: Sequence[Standing], *, complete: bool = False) -> Iterator[tuple[int, int]]:
-        """The trials that may be continued and their next rungs, the highest rung first.
-
-        If no candidate will be added (`complete`), the best of a few is promoted as well.
-        """
+    def promotions(self, standings: Sequence[Standing]) -> Iterator[tuple[int, int]]:
+        """The trials that may be continued and their next rungs, the highest rung first."""
         first = next((standing for standing in standings if self.first_always and standing.number == 0), None)
         if first is not None and first.is_open and first.scored == first.started < len(self.images):
             yield first.number, first.scored
         others = [standing for standing in standings if standing is not first]
         for rung in reversed(range(len(self.images) - 1)):
             reached = [standing for standing in others if standing.scored > rung]
-            promoted = [each for each in reached if each.started > rung + 1]
-            places = max(len(reached) // self.keep, int(complete))
+            promoted, places = [each for each in reached if each.started > rung + 1], len(reached) // self.keep
             if len(promoted) >= places:
                 continue
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))

@@ -156,20 +156,16 @@ class _Loop:
             for outcome in visible
             if outcome.number in promises
         ]
-        due = self._searcher.rungs.promotions(standings, complete=not self._may_add(outcomes))
+        due = self._searcher.rungs.promotions(standings)
         return next(
             (pair for pair in due if self._searcher.next_rung(outcomes[pair[0]], self._clock) is not None), None
         )
 
-    def _may_add(self, outcomes: Sequence[Outcome]) -> bool:
-        """Whether the search may have more trials, if there is time, and the space has probably more networks."""
+    def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
         if self._trials is not None and len(outcomes) >= self._trials:
             return False
         recent = outcomes[-MAX_DUPLICATES:]
-        return len(recent) < MAX_DUPLICATES or any(outcome.state != "duplicate" for outcome in recent)
-
-    def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
-        if not self._may_add(outcomes):
+        if len(recent) == MAX_DUPLICATES and all(outcome.state == "duplicate" for outcome in recent):
             return False
         first = self._searcher.rungs.images[0]
         seconds = sorted(o.seconds / o.images * first for o in outcomes if o.is_scored)

@@ -146,8 +146,8 @@ def test_a_call_of_the_storage_may_have_its_effect_and_lose_its_answer(
         assert isinstance(machine.error, RunError) and not machine.leads
         machine = Machine(tmp_path / "again", shared, InstantPool(), trials=2).start().join()
     assert machine.error is None
-    assert [(number, list(dict(scores))) for number, *_, scores in scored(shared)] == [(0, [1]), (1, [1, 3, 9])]
-    assert len(machine.pool.trained) <= 5
+    assert [(number, list(dict(scores))) for number, *_, scores in scored(shared)] == [(0, [1]), (1, [1])]
+    assert len(machine.pool.trained) <= 3
 
 
 def answerless(number: int) -> type[Cable]:

@@ -289,12 +289,30 @@ def test_a_network_that_is_still_learning_is_trained_longer(
     folder: RunFolder, fall: float, until: int, most: int, shortest: int, longest: int
 ) -> None:
     """Each time the training doubles, its log loss falls by that share, up to step `until`; 1,000 steps have time."""
-    executor = FakeExecutor(folder, seconds=5)
+    executor = FakeExecutor(folder, seconds=10)
+    executor.workers = executor.final_workers = 1
     executor.loss = lambda step: min(step, until) ** math.log2(1 - fall)
     (progress,) = trainings(folder, executor, final_steps=200, most_steps=most).run([finalist(0)])
     assert progress.end is not None and shortest <= progress.end.step <= longest
     assert progress.decay_steps == pytest.approx(0.2 * progress.end.step, abs=0.05 * progress.end.step)
     assert all(later.step - part.step <= 20 for part, later in pairwise(progress.parts)), "a tenth of the usual length"
+
+
+def test_a_network_that_is_learning_ends_as_usual_if_a_worker_waits_for_it(folder: RunFolder) -> None:
+    """Beside the search it continues, and in the final trainings as long as another one does."""
+    executor = FakeExecutor(folder, seconds=30)
+    executor.loss = lambda step: step**-0.5
+    finals = trainings(folder, executor, final_steps=200, most_steps=10_000)
+    finals.begin(finalist(0))
+    while finals._progress[0].step < 400:
+        finals.take(executor.wait())
+    (first,) = finals.run([finalist(0)])
+    assert first.end is not None and 500 <= first.end.step <= 550, "a fall of a fifth after the present part"
+    both = finals.run([finalist(3), finalist(4)])
+    assert all(progress.end is not None and progress.end.step > 1_000 for progress in both), "until the time is over"
+    assert finals.have_time([finalist(5)], 10**6) is False
+    executor.clock.seconds = 10
+    assert finals.have_time([finalist(5)], 1_000), "the usual length is enough"
 
 
 def test_a_training_that_ended_in_an_earlier_session_is_known(folder: RunFolder) -> None:

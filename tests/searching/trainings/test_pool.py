@@ -6,8 +6,10 @@ import io
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -272,3 +274,36 @@ def test_an_error_of_the_system_that_means_a_lack_of_memory_fails_the_trial_alon
     result = training.run_job(job(5), data, RunFolder.create(tmp_path / "run", "search", {}))
     assert re.match(r"out of memory with batches of 128 \(.*\); lower training.batch or --workers$", result.error)
     assert not result.ends_search
+
+
+def test_other_trainings_go_on_while_images_of_a_new_size_are_prepared(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, may_go_on, shared = RunFolder.create(tmp_path / "run", "search", {}), threading.Event(), Pipeline.shared
+    data.pipeline.shared(8)
+
+    def slow(self: Pipeline, size: int, progress: Any = None) -> Path | None:
+        if size == 10:
+            may_go_on.wait(60)
+        return shared(self, size, progress)
+
+    monkeypatch.setattr(Pipeline, "shared", slow)
+    larger = SPEC.model_copy(update={"input": (1, 10, 10)})
+    with pool.WorkerPool(2) as workers:
+        workers.open(data, folder)
+        workers.submit(job(spec=larger, trial=1, target="trainings/b.safetensors"))
+        workers.submit(job(trial=0))
+        assert workers.wait().trial == 0 and not may_go_on.is_set()
+        may_go_on.set()
+        assert workers.wait().trial == 1
+
+
+def test_images_that_cannot_be_written_end_the_search(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipeline, "shared", lambda self, size, progress=None: None)
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    with pool.WorkerPool(1) as workers, pytest.raises(LightcnnError, match="cannot be written to the cache folder"):
+        workers.open(data, folder)
+        workers.submit(job())
+        workers.wait()
