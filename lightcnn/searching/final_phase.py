@@ -279,11 +279,12 @@ class FinalPhase:
             self._store_part(progress)
             parts.progress.retraining(finalist, progress, end)
 
-        images = plan.final_images(settings.seconds, settings.epochs)
+        images, most = plan.final_images(settings.seconds, settings.epochs), 0
         if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
             images = plan.longest_images(settings.epochs)
+            most = images if plan.bands > 1 else plan.most_images(settings.epochs)  # a front has other networks instead
         return FinalTrainings(
             parts.executor, parts.folder, plan, parts.values, self._clock,
             plan.steps(images), on_part, parts.progress.retrained, settings.metric,
-            taught_by, 0 if settings.seconds is None else plan.steps(plan.most_images(settings.epochs)),
+            taught_by, plan.steps(most),
         )  # fmt: skip

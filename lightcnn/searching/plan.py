@@ -35,7 +35,7 @@ SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
 SECOND_SHARE = 0.5
 """Time is kept for a second training of the best networks, which learns from the first one, if both together need no
-larger share of it. With two thirds, nothing was gained (decision 0018)."""
+larger share of it. With two thirds, no gain was shown (decision 0018)."""
 RUNG_FACTOR = 3
 """Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates. Made-up
 searches with the curves of 33 trainings prefer 3 at 0.3 MFLOPs and 2 at 1 MFLOPs, if the first rung is short

@@ -31,8 +31,8 @@ MIN_GAIN = 0.02
 MIN_SECOND = 0.8
 """A network is trained with a second seed if there is time for so large a share of its first training."""
 LEARNING, MIN_DOUBLINGS = 0.1, 0.5
-"""A training with a time limit continues after the default length while its log loss falls by so large a share each time
-its length doubles (decision 0019), measured over so many doublings at least, since a score has noise."""
+"""A training with a time limit continues after the default length while its log loss falls by so large a share each
+time its length doubles (decision 0019), measured over so many doublings at least, since a score has noise."""
 LONGER = 1.05
 """A finished training is continued from before its decay if it can become so many times as long."""
 
@@ -384,8 +384,8 @@ class FinalTrainings:
     def _wanted_steps(self, finalist: Finalist, progress: FinalProgress) -> int:
         """The steps of a training that the clock does not end: more than usual as long as it is learning.
 
-        It continues while a search uses the other workers, or other final trainings do: time may be kept for second ones.
-        When it stops later than usual, the rest is the fall of the learning rate.
+        It continues while a search uses the other workers, or other final trainings do: time may be kept for second
+        ones. When it stops later than usual, the rest is the fall of the learning rate.
         """
         others = len(self._running.keys() - {progress.trial})
         rungs = {} if progress.second else finalist.outcome.utilities
