@@ -715,6 +715,7 @@ def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert document["first"]["macs"] <= 100_000
     assert document["plan"].keys() == {
         "networks", "rungs", "finalists", "workers", "first_has_worker", "images_per_second", "final",
+        "time_seconds", "evaluation_seconds",
         "threads", "worthwhile_networks", "worthwhile_seconds",
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
