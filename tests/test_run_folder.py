@@ -130,3 +130,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(
     assert cli.run([*command.split(), "--out", "file/run"]) == 2
     error = capsys.readouterr().err
     assert "file/run" in error and "Not a directory" in error
+    Path("runs").write_text("", encoding="utf-8")
+    monkeypatch.setattr(RunFolder, "default_path", staticmethod(lambda command: Path("runs/new")))
+    if not command.startswith("export"):  # which checks its run first
+        assert cli.run(command.split()) == 2
+        error = capsys.readouterr().err
+        assert "runs/new" in error and "Not a directory" in error

@@ -58,8 +58,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     limit, evaluation = plan.get("time_seconds"), plan.get("evaluation_seconds")  # plans of earlier versions lack them
     if limit and evaluation and evaluation > LARGE_SHARE * limit:
         lines.append(
-            f"evaluating networks at the end takes {_about(evaluation)} of {format_duration(limit)}; more --time, or a "
-            "lower --budget, leaves more for training"
+            f"evaluating networks at the end takes {_about(evaluation)} of {format_duration(limit)}; more --time or a "
+            "lower --budget leaves more time for training"
         )
     worthwhile = plan.get("worthwhile_networks", NETWORKS)  # plans of earlier versions lack it
     if plan["worthwhile_seconds"] is not None and plan["networks"] < worthwhile:

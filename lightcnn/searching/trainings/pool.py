@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,12 +238,14 @@ class WorkerPool:
         future = self._images.get(size)
         if future is None or (future.done() and not future.result().file.is_file()):
             future = self._images[size] = self._preparation.submit(self._prepare, size)
-        with suppress(TimeoutError):  # they may be in the cache
-            return future.result(POLL_SECONDS if len(self._waiting) == 1 else 0)
-        return None
+        wait([future], POLL_SECONDS if len(self._waiting) == 1 else 0)  # they may be in the cache
+        return future.result() if future.done() else None
 
     def _prepare(self, size: int) -> _Images:
-        """Prepares the images of a size, in another thread. Raises: LightcnnError if they cannot be written."""
+        """Prepares the images of a size, in another thread.
+
+        Raises: LightcnnError if they cannot be written, or after the end of the search.
+        """
 
         def check(what: str, done: int, total: int) -> None:
             if self._is_closed.is_set():
