@@ -5,10 +5,10 @@
 Both train with `lightcnn.engine.loop.fit` and the default recipe. Their time begins when the data are read. The test
 set is predicted once, by the network that the validation set chose.
 
-`optuna` is what Optuna's pytorch_simple.py does: TPESampler, MedianPruner, 10 epochs of 30 batches of 128 images,
-scored on 10 batches after every epoch, one process. It suggests every gene of the space `micro`, and prunes samples
-over the budget at once. After half of the time the best network is trained again from scratch, as long as the time
-allows.
+`optuna` is what Optuna's pytorch_simple.py does: TPESampler, MedianPruner, 10 epochs of 30 random batches of 128
+images, scored on 10 random batches after every epoch, one process. It suggests every gene of the space `micro`, and
+prunes samples over the budget at once. After half of the time the best network is trained again from scratch, as long
+as the time allows.
 
 `hand-made` trains the networks of search_networks.py, each for an equal share of the time.
 """
@@ -37,25 +37,25 @@ from lightcnn.cost import cost
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import make_split, subset
+from lightcnn.data.split import make_split
 from lightcnn.devices import pick_device
-from lightcnn.engine.loop import Epoch, fit
+from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
 from lightcnn.evaluation.scores import scores
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe_defaults import default_augment, default_training
+from lightcnn.searching.plan import MOST_EPOCHS
 from lightcnn.space import Gene, SearchSpace
 from lightcnn.spec import NetworkSpec
 
-TRIAL_EPOCHS, TRIAL_IMAGES, TRIAL_VAL_IMAGES = 10, 30 * 128, 10 * 128
-"""EPOCHS, N_TRAIN_EXAMPLES and N_VALID_EXAMPLES of Optuna's pytorch_simple.py."""
+TRIAL_EPOCHS, TRIAL_BATCHES, TRIAL_VAL_IMAGES = 10, 30, 10 * 128
+"""EPOCHS, N_TRAIN_EXAMPLES in batches, and N_VALID_EXAMPLES of Optuna's pytorch_simple.py. Its loaders shuffle, so
+every epoch has other images."""
 SEARCH_SHARE = 0.5
 """Share of the time after which Optuna starts no further trial."""
 SAFETY_SHARE = 0.95
 """Share of the time left that a last training is planned to use: its speed is measured, and evaluations take time."""
-MAX_EPOCHS = 100
-"""As many epochs as the final training of `lightcnn search` has at most."""
 LEAST_IMAGES = 128
 """Images that a last training sees if no time is left."""
 SPEED_IMAGES = 2_048
@@ -79,25 +79,31 @@ class Lab:
         spec: NetworkSpec,
         indices: NDArray[np.int64],
         epochs: float,
-        after: Callable[[nn.Module, Epoch], None] = lambda model, epoch: None,
+        after: Callable[[nn.Module, int], None] = lambda model, part: None,
+        parts: int = 1,
     ) -> nn.Module:
-        """A network trained from scratch on the images at `indices`; `after` is called after every epoch."""
+        """A network trained from scratch on the images at `indices`, in so many equal parts.
+
+        `after` is called after every part with its number, from 1 on.
+        """
         size, training = spec.input[1], default_training(math.ceil(epochs), len(indices))
-        steps = round(epochs * math.ceil(len(indices) / training.batch))
-        training = training.model_copy(update={"steps": max(1, steps)})
+        steps = max(parts, round(epochs * math.ceil(len(indices) / training.batch)))
+        training = training.model_copy(update={"steps": steps})
         model = build(spec, self.seed).to(self.pipeline.device)
         state = State(model, training, len(indices))
-        fit(
-            model, self.pipeline.images(indices, size), self.pipeline.labels(indices),
-            preprocess=self.pipeline.preprocess(size), settings=training, augmentation=self.augment, seed=self.seed,
-            state=state, on_epoch=lambda epoch: after(state.judged, epoch),
-        )  # fmt: skip
+        for part in range(1, parts + 1):
+            fit(
+                model, self.pipeline.images(indices, size), self.pipeline.labels(indices),
+                preprocess=self.pipeline.preprocess(size), settings=training, augmentation=self.augment, seed=self.seed,
+                state=state, until=round(part * steps / parts),
+            )  # fmt: skip
+            after(state.judged, part)
         return state.judged
 
     def train_for(self, spec: NetworkSpec, seconds: float, images_per_second: float) -> nn.Module:
         """A network trained for about that time on the training set; its last epoch may be a part of one."""
         images = max(LEAST_IMAGES, SAFETY_SHARE * seconds * images_per_second)
-        return self.train(spec, self.split.train, min(MAX_EPOCHS, images / len(self.split.train)))
+        return self.train(spec, self.split.train, min(MOST_EPOCHS, images / len(self.split.train)))
 
     def predict(self, model: nn.Module, spec: NetworkSpec, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Class probabilities (N, classes) of the images at `indices`."""
@@ -138,23 +144,25 @@ def plain_optuna(lab: Lab, ends: float, seconds: float) -> Winner:
 
 def objective(lab: Lab, space: SearchSpace) -> Callable[[optuna.Trial], float]:
     """Optuna's objective: the validation accuracy after the last epoch of a short training."""
-    images = subset(lab.dataset, lab.split.train, TRIAL_IMAGES, lab.seed)
-    judged = subset(lab.dataset, lab.split.val, TRIAL_VAL_IMAGES, lab.seed)
+    train, val = lab.split.train, lab.split.val
+    batches = math.ceil(len(train) / default_training(1, len(train)).batch)
+    epochs = TRIAL_EPOCHS * min(1.0, TRIAL_BATCHES / batches)
 
-    def train(trial: optuna.Trial) -> float:
+    def score(trial: optuna.Trial) -> float:
         spec = sample(trial, space, lab.budget)
-        values = []
+        random, values = np.random.default_rng((lab.seed, trial.number)), []
 
-        def after(model: nn.Module, epoch: Epoch) -> None:
+        def after(model: nn.Module, epoch: int) -> None:
+            judged = random.choice(val, min(TRIAL_VAL_IMAGES, len(val)), replace=False)
             values.append(lab.accuracy(model, spec, judged))
-            trial.report(values[-1], epoch.number)
+            trial.report(values[-1], epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        lab.train(spec, images, TRIAL_EPOCHS, after)
+        lab.train(spec, train, epochs, after, TRIAL_EPOCHS)
         return values[-1]
 
-    return train
+    return score
 
 
 def sample(trial: optuna.Trial, space: SearchSpace, budget: Budget) -> NetworkSpec:
@@ -192,10 +200,11 @@ def hand_made(lab: Lab, ends: float, seconds: float) -> Winner:
 
 def images_per_second(lab: Lab, spec: NetworkSpec) -> float:
     """The speed of training a network, after a warm-up that also brings the images to its size."""
-    indices, epochs = lab.split.train[:SPEED_IMAGES], []
+    indices = lab.split.train[:SPEED_IMAGES]
     lab.train(spec, indices[: SPEED_IMAGES // 4], 1)
-    lab.train(spec, indices, 1, lambda model, epoch: epochs.append(epoch))
-    return len(indices) / epochs[0].seconds
+    began = time.monotonic()
+    lab.train(spec, indices, 1)
+    return len(indices) / (time.monotonic() - began)
 
 
 def result(lab: Lab, winner: Winner, seconds: float) -> dict[str, Any]:
