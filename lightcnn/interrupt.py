@@ -102,6 +102,32 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
+def pausing() -> Iterator[Callable[[], bool]]:
+    """A function that returns whether a signal was noted; without handlers of lightcnn, SIGINT is noted within the block.
+
+    So it is in a notebook, in the main thread: the end of the block raises KeyboardInterrupt, as does a second signal.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield received
+        return
+    noted: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if noted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def ending(end: Callable[[], object]) -> Iterator[None]:
     """Within the block a signal calls `end`, which ends a command that serves; its exit code is then 0.
 

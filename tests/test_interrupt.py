@@ -196,3 +196,24 @@ def test_the_library_installs_no_handler():
         "print(before == [signal.getsignal(n) for n in (1, 2, 15)])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"True\n"
+
+
+def test_without_handlers_of_lightcnn_sigint_is_noted_until_the_end_of_the_block(restored):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    seen = []
+    with pytest.raises(KeyboardInterrupt), interrupt.pausing() as paused:
+        seen.append(paused())
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append(paused())
+    assert seen == [False, True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with interrupt.pausing():
+        pass
+
+
+def test_a_second_sigint_ends_a_block_that_does_not_pause(restored):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), interrupt.pausing():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second signal does not raise")

@@ -252,7 +252,8 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Search for the best network within a budget, train it, and write a run folder."""
-    from lightcnn.searching.settings import CONTINUING, resumed_settings
+    from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.settings import CONTINUING, has_ended, resumed_settings
 
     trackers = require_trackers(log or ())
     options: dict[str, Any] = {
@@ -274,7 +275,7 @@ def search(
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json, quiet, resumed=out if resume else None)
-    elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
+    elif resume and not options.keys() & CONTINUING and out and has_ended(RunFolder(out)):
         _show_again(out, as_json, quiet)
     else:
         _show_search(_run(settings, out, resume, quiet, trackers), as_json, quiet)

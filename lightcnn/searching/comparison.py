@@ -65,6 +65,7 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left:
         "images": max(reached, default=0),
         "finalists": len(result.finalists),
         "final_images": plan.images_at(best.step),
+        "planned_images": planned,
         "cut_short": longest < CUT_SHORT * planned,
         "is_longest": longest >= plan.images_at(plan.steps(plan.longest_images(settings.epochs))),
         "unused_seconds": None if left is None else round(max(0.0, left)),

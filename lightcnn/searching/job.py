@@ -23,6 +23,7 @@ from lightcnn.duration import seconds_of
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.output.terminal import receiver
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.own_module import given_module
 from lightcnn.progress import Progress
 from lightcnn.python_calls import python_call
@@ -35,13 +36,14 @@ from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
 from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, read_data, study_file
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress, tracked
-from lightcnn.searching.report.warnings import early_warnings
+from lightcnn.searching.report.warnings import early_warnings, not_shared
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
     CONTINUING,
     SETTINGS_FILE,
     SearchSettings,
     given_options,
+    has_ended,
     new_settings,
     resumed_settings,
 )
@@ -178,7 +180,7 @@ def search(
         if not resume:
             return Run(run(new_settings(options), out=out, progress=tracked(view, trackers)).path)
         settings, folder = resumed_settings(out, options), Run.load(str(out))
-        if options.keys() & CONTINUING or not (folder / "report.json").is_file():
+        if options.keys() & CONTINUING or not has_ended(folder):
             run(settings, out=out, resume=True, progress=tracked(view, trackers))
         elif are_given():
             read_plan(folder, read_data(settings, view).fingerprint)  # which refuses other arrays
@@ -208,19 +210,25 @@ def run(
         )  # fmt: skip
         with _opened(out, existing, inputs, device, progress) as (folder, data):
             executor: Executor = InProcess(data, folder, progress.stepped)
+            warned: tuple[ReportWarning, ...] = ()
             if pool and _share_images(data, inputs):
                 pool.open(data, folder)
                 executor = pool
+            elif pool:
+                pool.close()
+                warned = (not_shared(pool.workers),)
             if pool and settings.seconds is not None:  # the speed is measured next
                 pool.wait_until_idle(START_SHARE * settings.seconds)
             inputs, _, plan, spent = _planned(folder, inputs, data, executor.workers)
-            parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress)
+            parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress, warned)
+            session = SearchSession(parts, spent)
             try:
-                SearchSession(parts, spent).run()
+                session.run()
             except KeyboardInterrupt:
-                if pool:
-                    with interrupt.deferred():
+                with interrupt.deferred():
+                    if pool:
                         pool.pause()
+                    session.store_seconds()
                 raise
     return folder
 
@@ -353,7 +361,7 @@ def estimate(
         | {name: space.cost_of(shape).document() for name, shape in ends.items()},
         "first": first and first.cost.document(),
         **teacher_estimate(inputs.teacher, settings.teacher),
-        "trials": settings.trials,
+        "trials": space.limited(settings.trials),
         "time_limit_seconds": settings.seconds,
         "plan": plan.document(*limits),
     }

@@ -19,6 +19,7 @@ from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, make_split
 from lightcnn.devices import require_memory
 from lightcnn.engine.memory import training_bytes
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.recipe_defaults import default_augment, default_training, require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -66,7 +67,10 @@ class SearchInputs:
 
 @dataclass(frozen=True)
 class SessionParts:
-    """What one session works with: its inputs, the images, its plan, what trains, the run folder, and the study."""
+    """What one session works with: its inputs, the images, its plan, what trains, the run folder, and the study.
+
+    `warnings` are those about the machine.
+    """
 
     folder: RunFolder
     place: StudyPlace
@@ -75,6 +79,7 @@ class SessionParts:
     plan: Plan
     executor: Executor
     progress: SearchProgress
+    warnings: tuple[ReportWarning, ...] = ()
 
     @property
     def settings(self) -> SearchSettings:

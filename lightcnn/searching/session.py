@@ -18,12 +18,13 @@ from lightcnn.searching.report.front import front_cost_of, front_points
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.report.warnings import early_warnings
-from lightcnn.searching.settings import SETTINGS_FILE
+from lightcnn.searching.settings import CONTINUED_FILE, SETTINGS_FILE
 from lightcnn.searching.strategies.predictor import CurvePredictor
 from lightcnn.searching.trainings.choice import Choice, Weights, choose, quantize_all
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
-from lightcnn.searching.trainings.files import remove_states
+from lightcnn.searching.trainings.files import remove_states, state_file
 from lightcnn.searching.trainings.finals import Finalist, progress_file
+from lightcnn.searching.trainings.jobs import paused_file
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.halving import in_turns
@@ -48,7 +49,10 @@ class SearchSession:
         self._parts = parts
         settings, space = parts.settings, parts.space
         self._trials = space.limited(settings.trials)
-        self._warnings = early_warnings(settings.metric, parts.inputs.chosen, parts.data.pipeline)
+        self._warnings = [
+            *early_warnings(settings.metric, parts.inputs.chosen, parts.data.pipeline),
+            *parts.warnings,
+        ]
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
         for outcome in self._earlier:
@@ -68,10 +72,11 @@ class SearchSession:
     def run(self) -> None:
         """Runs the trials and the final trainings, and writes the report."""
         parts = self._parts
-        # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
-        parts.folder.write_bytes(SETTINGS_FILE, parts.settings.yaml())
+        # Nothing can be refused from here on: these are now the settings.
         had_result = (parts.folder / "report.json").is_file()
-        parts.folder.remove("report.json")
+        if had_result:
+            parts.folder.write_bytes(CONTINUED_FILE, b"the search is continued; this result is of an earlier session\n")
+        parts.folder.write_bytes(SETTINGS_FILE, parts.settings.yaml())
         if parts.settings.seconds is not None:
             self._searcher.store_limit(parts.settings.seconds, self._limit_since)
         self._begin_progress(had_result=had_result)
@@ -80,11 +85,15 @@ class SearchSession:
         trained = self._final_phase.run()
         self._write(trained)
         parts.progress.reported(parts.folder)
-        self._searcher.store_seconds(self._clock.elapsed())
+        self.store_seconds()
         promises = self._searcher.promises(self._searcher.outcomes())
         ranked = sorted(promises, key=lambda number: -promises[number])
         promising = in_turns(ranked, self._searcher.bands.turn)[:KEPT_STATES]
         remove_states(parts.folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
+
+    def store_seconds(self) -> None:
+        """Stores the seconds that the search has run: those of an interrupted training count when it is continued."""
+        self._searcher.store_seconds(self._clock.elapsed())
 
     def _begin_progress(self, *, had_result: bool) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
@@ -134,7 +143,16 @@ class SearchSession:
         if outcome.score is not None:
             parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
         self._parts.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
+        self._remove_used_states(outcome)
         self._parts.progress.finished(outcome, error)
+
+    def _remove_used_states(self, outcome: Outcome) -> None:
+        """Removes the states from which a trial was continued to its last rung, whose score is now stored."""
+        for images in (images for images in self._parts.plan.rungs if images <= outcome.images):
+            state = state_file(outcome.number, images)
+            self._parts.folder.remove(paused_file(state))
+            if images < outcome.images:
+                self._parts.folder.remove(state)
 
     def _begin_first(self, outcome: Outcome) -> None:
         """Begins the final training of the first network beside the search, if it has a worker."""
@@ -169,6 +187,7 @@ class SearchSession:
             parts.folder, parts.settings, parts.data, parts.space, parts.plan, result, self._clock, parts.values,
             self._warnings, parts.progress.timing,
         )  # fmt: skip
+        parts.folder.remove(CONTINUED_FILE)
 
     def _latencies(self, finalists: list[Finalist]) -> dict[int, tuple[MeasuredLatency, ...]]:
         """By trial, the latencies that the budget limits. Raises: LightcnnError if no finalist is fast enough."""

@@ -24,6 +24,8 @@ from lightcnn.space import SearchSpace
 
 DEFAULT_SECONDS = 120.0
 """The time limit of a search with neither a time limit nor a number of trials."""
+CONTINUED_FILE = "continued.txt"
+"""In the folder of a finished search while it is continued: its earlier result remains until there is a new one."""
 SETTINGS_FILE = "search.yaml"
 CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
 """Settings that make a finished search continue."""
@@ -192,6 +194,11 @@ def load_settings(folder: str | Path | None) -> SearchSettings:
     run = RunFolder.resumed(folder, resume=True, command="search", settings=SETTINGS_FILE)
     assert run is not None
     return document.load(SearchSettings, run / SETTINGS_FILE)
+
+
+def has_ended(folder: RunFolder) -> bool:
+    """Whether the search in a folder has a result, and none of its sessions was interrupted since."""
+    return (folder / "report.json").is_file() and not (folder / CONTINUED_FILE).is_file()
 
 
 def resumed_settings(out: str | Path | None, options: Mapping[str, Any]) -> SearchSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from helpers.paths import ROOT
 
 import lightcnn
 from lightcnn.errors import DataError, InputError, RunError
-from lightcnn.searching.settings import load_settings
+from lightcnn.searching.settings import CONTINUED_FILE, load_settings
 
 pytestmark = pytest.mark.usefixtures("undrawn_charts")
 
@@ -159,3 +160,17 @@ def test_workers_start_from_a_notebook(tmp_path: Path, monkeypatch: pytest.Monke
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=200, kernel_name="python3", resources=resources).execute()
     assert notebook.cells[0].outputs[-1].text == "3 2\n"
+
+
+def test_a_search_that_is_continued_keeps_its_result_until_there_is_another(
+    resumed: tuple[lightcnn.Run, Steps], tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(resumed[0].path, tmp_path / "run"))
+    before = (out / "report.json").read_bytes()
+    with pytest.raises(RuntimeError, match="stopped"):
+        lightcnn.search(data=DATA, out=out, trials=4, resume=True, progress=Steps("comparing networks"))
+    assert (out / "report.json").read_bytes() == before
+    assert lightcnn.Run(out).predict(IMAGES[0]).predictions
+    run = lightcnn.search(data=DATA, out=out, resume=True)
+    assert run.report["counts"]["proposed"] == 4
+    assert not (out / CONTINUED_FILE).exists()

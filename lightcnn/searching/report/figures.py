@@ -136,19 +136,30 @@ def _format_trained(network: Trained, label: str, metric: str) -> str:
 
 
 def learning_curves(
-    trials: Sequence[Mapping[str, Any]], finals: Sequence[Mapping[str, Any]], winner: int, end: int
+    trials: Sequence[Mapping[str, Any]],
+    finals: Sequence[Mapping[str, Any]],
+    second: Sequence[Mapping[str, Any]],
+    winner: int,
+    end: int,
 ) -> Chart:
     """The validation log loss of all trials over images seen, with the winner in front and labelled.
 
-    `trials` and `finals` are those of report.json. What is predicted for `end` images is drawn as dashes.
+    `trials`, `finals` and `second`, which is dotted, are those of report.json; only the first final trainings have
+    colours. What is predicted for `end` images is drawn as dashes.
     """
     figure, axes = blank("training images seen", "validation log loss")
     ahead = sorted(finals, key=lambda final: final["trial"] != winner)[:MAX_LABELLED]
     coloured = {final["trial"]: COLOURS[place] for place, final in enumerate(ahead)}
     tips, ends = [], []
+    finished = {final["trial"]: final["curve"] for final in finals}
     for trial in [trial for trial in trials if trial["trial"] not in coloured]:
-        line = axes.plot(*_curve(trial["curve"]), "-o", color=GREY, linewidth=0.8, markersize=2.5, alpha=0.6)[0]
-        tips.append((line, _format_curve(trial["trial"], trial["curve"])))
+        points = [*trial["curve"], *finished.get(trial["trial"], [])]
+        line = axes.plot(*_curve(points), "-o", color=GREY, linewidth=0.8, markersize=2.5, alpha=0.6)[0]
+        tips.append((line, _format_curve(f"trial {trial['trial']}", points)))
+    for final in [final for final in second if final["curve"]]:
+        colour = coloured.get(final["trial"], GREY)
+        line = axes.plot(*_curve(final["curve"]), ":o", color=colour, markersize=3, linewidth=1.4)[0]
+        tips.append((line, _format_curve(f"trial {final['trial']}, second seed", final["curve"])))
     predicted = [trial["predicted"] for trial in trials if trial["predicted"] is not None]
     axes.plot([end] * len(predicted), predicted, "_", color=GREY, markersize=8)
     searched = {trial["trial"]: trial["curve"] for trial in trials}
@@ -159,7 +170,7 @@ def learning_curves(
         line = axes.plot(*_curve(points), "-o", color=colour, markersize=3, linewidth=2 if final is ahead[0] else 1.4)[
             0
         ]
-        tips.append((line, _format_curve(final["trial"], points)))
+        tips.append((line, _format_curve(f"trial {final['trial']}", points)))
         ends.append(LineEnd(_curve(points)[1][-1], f"trial {final['trial']}", colour))
     logarithmic(axes.xaxis, counts=True)
     logarithmic(axes.yaxis)
@@ -173,10 +184,10 @@ def _curve(points: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float
     return [point["images"] for point in points], [max(point["log_loss"], MIN_LOSS) for point in points]
 
 
-def _format_curve(trial: int, points: Sequence[Mapping[str, Any]]) -> str:
+def _format_curve(name: str, points: Sequence[Mapping[str, Any]]) -> str:
     """The first and the last point of a curve in words."""
     ends = [points[0], points[-1]] if len(points) > 1 else points[:1]
-    return f"trial {trial}: " + ", ".join(
+    return f"{name}: " + ", ".join(
         f"log loss {point['log_loss']:.3f} after {human(point['images'])} images" for point in ends
     )
 

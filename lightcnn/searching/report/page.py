@@ -233,6 +233,9 @@ def _curve_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     for final in report["finals"]:
         for point in final["curve"]:
             yield final["trial"], "final training", point["images"], point["log_loss"]
+    for final in report["second_seeds"]:
+        for point in final["curve"]:
+            yield final["trial"], "second seed", point["images"], point["log_loss"]
 
 
 def _history_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str,
         "finals": finals,
         "finals_error": _error(map(math.log, predicted), map(math.log, reached)) if finals else None,
         "finals_rank_correlation": rank_correlation(predicted, reached),
+        "finals_rank_correlation_of_scores": _correlation_of_scores(finals, result),
         "finals_end_rank_correlation": rank_correlation(*map(list, zip(*ended, strict=True))) if ended else None,
         "trials": [
             {
@@ -101,6 +102,14 @@ def _error(predicted: Iterable[float], reached: Iterable[float]) -> float:
     """
     squares = [(first - second) ** 2 for first, second in zip(predicted, reached, strict=True)]
     return math.expm1(math.sqrt(sum(squares) / len(squares)))
+
+
+def _correlation_of_scores(finals: Sequence[Mapping[str, Any]], result: SearchResult) -> float | None:
+    """How the log losses at the longest rung that all these networks have reached rank their final trainings."""
+    of = {outcome.number: outcome for outcome in result.outcomes}
+    rung = min((of[row["trial"]].images for row in finals), default=0)
+    scores = [log_loss(of[row["trial"]].utilities[rung]) for row in finals]
+    return rank_correlation(scores, [row["reached"] for row in finals])
 
 
 def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[str, Any]]:

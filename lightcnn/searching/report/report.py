@@ -105,6 +105,8 @@ def write_report(
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
+    That of an earlier session is removed before its first file is replaced.
+
     `early` are the warnings from before any training; `timing` hears of the networks beside a Pareto front that are
     timed. The test set is evaluated here, once.
 
@@ -114,6 +116,7 @@ def write_report(
     final = _final(run, settings, pipeline, plan, result.choice, values)
     report = report_document(settings, data, space, plan, result, final, clock, early)
     spec = final.candidate.spec
+    run.remove("report.json")
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
@@ -334,7 +337,11 @@ def _write_charts(
         "front": _draw_pareto(report, space, result) if result.front else _draw_front(report, space, outcomes, final),
         "rungs": figures.rung_correlations(rungs),
         "learning_curves": figures.learning_curves(
-            prediction["trials"], report["finals"], report["best"]["trial"], report["plan"]["final"]["images"]
+            prediction["trials"],
+            report["finals"],
+            report["second_seeds"],
+            report["best"]["trial"],
+            report["plan"]["final"]["images"],
         ),
         "importance": figures.importance(report["importance"]) if report["importance"] else None,
         "loss": figures.curves([e[1] for e in final.epochs], [e[2] for e in final.epochs]) if final.epochs else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from lightcnn.budget import Cost
 from lightcnn.run_folder import RunFolder
@@ -98,11 +97,15 @@ def front(space: BudgetedSpace, outcomes: Sequence[Outcome], metric: MetricName 
 def history(outcomes: Sequence[Outcome], metric: MetricName = "accuracy") -> list[tuple[float, float]]:
     """Seconds of search and the best score by a metric by then, one pair per improvement.
 
-    Only the time of the last score of a trial is known.
+    In studies of earlier versions, only the time of the last score of a trial is known.
     """
+    scores = [
+        (outcome.reached.get(images, outcome.elapsed), score)
+        for outcome in outcomes
+        for images, score in scores_by(metric, outcome).items()
+    ]
     points: list[tuple[float, float]] = []
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.elapsed):
-        top = max(scores_by(metric, outcome).values(), key=partial(rank, metric), default=None)
-        if top is not None and (not points or rank(metric, top) > rank(metric, points[-1][1])):
-            points.append((round(outcome.elapsed, 3), top))
+    for elapsed, score in sorted(scores, key=lambda pair: (pair[0], -rank(metric, pair[1]))):
+        if not points or rank(metric, score) > rank(metric, points[-1][1]):
+            points.append((round(elapsed, 3), score))
     return points

@@ -26,6 +26,15 @@ def early_warnings(metric: str, chosen: SpaceChoice | None, pipeline: Pipeline) 
     return [*(chosen.warnings() if chosen else []), *shares]
 
 
+def not_shared(workers: int) -> ReportWarning:
+    """The warning that networks are trained one after the other, since worker processes cannot read the images."""
+    return ReportWarning(
+        "one_process",
+        f"The images cannot be written to the cache folder (no space, or no permission), from which {workers} workers "
+        "would read them, so networks are trained one after the other: free some space there.",
+    )
+
+
 def nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[ReportWarning]:
     """A warning if a single network was trained."""
     if counts(outcomes)["trained"] != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def effort_lines(report: Mapping[str, Any]) -> list[str]:
             f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
         ]
     if compared["cut_short"]:
-        planned = human(report["plan"]["final"]["images"])
+        planned = human(compared.get("planned_images", report["plan"]["final"]["images"]))  # earlier reports lack it
         lines.append(f"the final training was cut short: {length} instead of {planned}")
     if failures := report.get("failures"):
         first = f"trial {failures[0]['trial']}"
@@ -151,11 +152,12 @@ def _slow_lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def _about(seconds: float) -> str:
-    """An estimated duration, whose unit has at least two digits where it can: about 46 minutes."""
+    """An estimated duration, rounded up to two digits: about 46 minutes."""
     for unit, length in (("hours", 3_600), ("minutes", 60)):
         if seconds >= 3 * length:
-            return f"about {seconds / length:.0f} {unit}"
-    return f"about {max(1, round(seconds))} seconds"
+            tenths = math.ceil(round(10 * seconds / length, 6))
+            return f"about {tenths / 10 if tenths < 100 else math.ceil(tenths / 10):g} {unit}"
+    return f"about {max(1, math.ceil(seconds))} seconds"
 
 
 def _second_seeds_line(trials: Sequence[int], compared: Mapping[str, Any]) -> str:
@@ -268,7 +270,12 @@ def certainty(report: Mapping[str, Any]) -> str:
     """One sentence on how sure the choice of the network is, from report.json."""
     compared, best = report["comparison"], report["best"]["trial"]
     if compared["networks"] == 1:
-        return "The search trained a single network, so it could not compare: another one may be better."
+        return "The search trained a single network, so it could not compare it with another one."
+    if compared["runner_up"] is None and compared["finalists"] > 1:
+        return (
+            f"The search trained {compared['finalists']} networks to the end, but only one of them could be delivered: "
+            "there was nothing to choose."
+        )
     if compared["runner_up"] is None:
         return (
             f"The search compared {compared['networks']} networks, but trained only one to the end: whether another "
@@ -310,8 +317,12 @@ def _finals_line(prediction: Mapping[str, Any]) -> str | None:
     )
     if correlation is None:
         return line
-    end = prediction.get("finals_end_rank_correlation")  # reports of earlier versions lack it
-    return f"{line}; rank correlation {correlation:.2f}{'' if end is None else f', with that at the end {end:.2f}'}"
+    end, scores = (
+        prediction.get(name)  # reports of earlier versions lack them
+        for name in ("finals_end_rank_correlation", "finals_rank_correlation_of_scores")
+    )
+    line += f"; rank correlation {correlation:.2f}{'' if end is None else f', with that at the end {end:.2f}'}"
+    return line if scores is None else f"{line}, that of the scores in the search alone {scores:.2f}"
 
 
 def _left_out_line(left_out: Mapping[str, Any] | None) -> str | None:

@@ -65,10 +65,7 @@ class NetworkEvaluator:
         self._executor.submit(job)
 
     def wait(self) -> tuple[Fidelity, Score | str] | None:
-        """The next trial with its score, or its error; None if there are more or fewer workers than before.
-
-        The state of its rung before is removed.
-        """
+        """The next trial with its score, or its error; None if there are more or fewer workers than before."""
         while (result := next_result(self._executor)) is not None and result.rung == FINAL:
             workers = self.workers
             self._finals.take(result)
@@ -81,8 +78,6 @@ class NetworkEvaluator:
             self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")
             return fidelity, result.error
         write_epochs(self._folder, result)
-        if fidelity.rung:
-            self._folder.remove(state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]))
         halfway = {} if result.halfway is None else {fidelity.images // 2: utility(result.halfway)}
         value = None if self._metric == "accuracy" else result.averaged.value(self._metric)
         return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, halfway, value)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from lightcnn import interrupt
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.plan import Plan
@@ -88,4 +89,5 @@ class InProcess:
     def wait(self) -> TrainingResult:
         """Runs the first job."""
         job = self._jobs.popleft()
-        return run_job(job, self._data, self._folder, lambda step: self._beat(job.trial, step))
+        with interrupt.pausing() as paused:
+            return run_job(job, self._data, self._folder, lambda step: self._beat(job.trial, step), paused)

@@ -20,7 +20,7 @@ from lightcnn.searching.plan import SAFETY_SHARE, Plan
 from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.executors import Executor, next_result, trainings_at_once
 from lightcnn.searching.trainings.files import final_file, read_json, state_file
-from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
+from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult, paused_file
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
 
@@ -42,8 +42,9 @@ class FinalProgress(Frozen):
 
     `first_step` is the step of the last rung, 0 without its state and with a `second` seed. `taught_by` is
     the file of the predictions from which a second training learns, if there is one. `decay_steps` are those of the
-    last part. `finished` is the training as it was at the ends that it reached before it was continued or repeated, the
-    last one first; `ends` is their number, with those whose states are missing.
+    last part. `pending` is the part that started last, which continues if it was paused. `finished` is the training
+    as it was at the ends that it reached before it was continued or repeated, the last one first; `ends` is their
+    number, with those whose states are missing.
     """
 
     trial: Count
@@ -55,6 +56,7 @@ class FinalProgress(Frozen):
     parts: tuple[TrainingResult, ...] = ()
     decay_steps: Count = 0
     end: TrainingResult | None = None
+    pending: TrainingJob | None = None
     finished: tuple[FinalProgress, ...] = ()
     ends: Count = 0
 
@@ -88,8 +90,8 @@ class FinalProgress(Frozen):
     def after(self, job: TrainingJob, result: TrainingResult) -> FinalProgress:
         """The progress with the result of a job."""
         if job.training.steps is None:
-            return self.model_copy(update={"parts": (*self.parts, result)})
-        return self.model_copy(update={"end": result, "decay_steps": job.training.decay_steps})
+            return self.model_copy(update={"parts": (*self.parts, result), "pending": None})
+        return self.model_copy(update={"end": result, "decay_steps": job.training.decay_steps, "pending": None})
 
     @property
     def last_step(self) -> int:
@@ -289,19 +291,29 @@ class FinalTrainings:
         number, job = result.trial, self._running.pop(result.trial)
         if result.error:
             self._folder.log(f"trial {number}: the final training failed: {result.error}")
+            self._folder.remove(paused_file(job.target))
             self._failed.add(number)
             self._on_end(self._finalists[number], self._progress[number])
             self._submit_waiting()
             return
         before = self._progress[number]
-        progress = self._progress[number] = before.after(job, result)
-        self._folder.write_json(progress_file(number, second=progress.second), progress.model_dump(mode="json"))
+        progress = before.after(job, result)
+        self._store(progress)
+        self._folder.remove(paused_file(job.target))
         for name in before.kept_files(self._metric) - progress.kept_files(self._metric):
             self._folder.remove(name)
         self._submit_next(number, len(self._running) + 1)
 
+    def _store(self, progress: FinalProgress) -> None:
+        self._progress[progress.trial] = progress
+        name = progress_file(progress.trial, second=progress.second)
+        self._folder.write_json(name, progress.model_dump(mode="json"))
+
     def _submit_next(self, number: int, shared_by: int) -> None:
-        if job := self._next_part(self._finalists[number], self._progress[number], shared_by):
+        progress = self._progress[number]
+        if job := self._next_part(self._finalists[number], progress, shared_by):
+            if progress.parts:  # a file without parts would end the training to the rungs
+                self._store(progress.model_copy(update={"pending": job}))
             self._running[number] = job
             self._waiting.append(job)
         else:
@@ -332,7 +344,7 @@ class FinalTrainings:
         if earlier is None or earlier.seed != fresh.seed:
             return fresh
         kept = {"finished": self._endings(earlier), "ends": earlier.ends + (earlier.end is not None)}
-        unstarted = {"parts": (), "decay_steps": 0, "end": None, "finished": (), "ends": 0}
+        unstarted = {"parts": (), "decay_steps": 0, "end": None, "pending": None, "finished": (), "ends": 0}
         if earlier.model_copy(update=unstarted) != fresh:
             return fresh.model_copy(update=kept)
         if not (self._folder / (earlier.end_file if earlier.end else earlier.stable_file)).is_file():
@@ -344,6 +356,9 @@ class FinalTrainings:
     def _next_part(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
         """The next part of a finalist; None if it is at its end."""
         end = self._end(finalist, progress, shared_by)
+        if progress.end is None and (job := self._paused_part(progress, end)):
+            self._on_part(finalist, progress, end)
+            return job
         if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
             return None
         decay_from = min(end - 1, round(end * (1 - DECAY_SHARE)))
@@ -368,6 +383,14 @@ class FinalTrainings:
         )
         self._on_part(finalist, progress, end)
         return job
+
+    def _paused_part(self, progress: FinalProgress, end: int) -> TrainingJob | None:
+        """The part that an earlier session paused; not one that ends the training if there is time for a longer one."""
+        job = progress.pending
+        if job is None or not (self._folder / paused_file(job.target)).is_file():
+            return None
+        is_last = job.training.steps is not None
+        return None if is_last and end > LONGER * job.until else job
 
     def _end(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> int:
         """The last step of a finalist, as the time allows, which `shared_by` trainings share."""

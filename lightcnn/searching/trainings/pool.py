@@ -101,6 +101,7 @@ class WorkerPool:
         self._preparation = ThreadPoolExecutor(thread_name_prefix="images")
         self._is_closed = threading.Event()
         self._unheard = 0
+        self._polled = time.monotonic()
         self._workers: list[_Worker] = []
         self._start_all()
 
@@ -166,6 +167,11 @@ class WorkerPool:
 
     def poll(self) -> TrainingResult | None:
         """The next result, if there is one now. Raises: LightcnnError if a worker cannot be started."""
+        now = time.monotonic()
+        if now - self._polled > BEAT_LIMIT_SECONDS / 2:  # this process was stopped: what workers wrote is read next
+            for worker in self._workers:
+                worker.heard = now
+        self._polled = now
         if not self._done:
             for index, worker in enumerate(self._workers):
                 self._hear(worker)

@@ -41,7 +41,9 @@ def run_job(
     """Runs a job and returns its result; `beat` gets the number of steps after every batch.
 
     A job that was paused continues. It pauses after the step in which `paused` becomes True, and leaves its state in a
-    file. An error of the training is part of the result. KeyboardInterrupt passes through.
+    file. A training that has ended does so as well, before it is scored: the caller removes that file when the result
+    is stored, and a job that is run again until then is only scored. An error of the training is part of the result.
+    KeyboardInterrupt passes through.
     """
     try:
         with interrupt.deferred(), limited_threads(job.training.threads):
@@ -126,29 +128,25 @@ def _trained(
             seconds=seconds, halfway=halfway, epochs=tuple(epochs), from_scratch=part.from_scratch,
         )  # fmt: skip
 
-    def pause() -> TrainingResult:
-        lost = part.from_scratch and bool(job.source)  # nothing is lost of a first rung that will continue
-        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=tuple(epochs), from_scratch=lost)
-        save_state(folder, paused_file(job.target), state, done.model_dump_json())
-        return result().model_copy(update={"paused": True})
-
     middle = job.until // 2 if job.rung == 0 else 0
     if state.step < middle:
         seconds += train(middle)
     if state.step == middle > 0 and not paused():
         halfway = score_weights(state.judged, data, size, job.metric)
-    if state.step >= middle and not paused():
+    if middle <= state.step < job.until and not paused():
         seconds += train(job.until)
+    lost = part.from_scratch and bool(job.source)  # nothing is lost of a first rung that will continue
+    done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=tuple(epochs), from_scratch=lost)
+    save_state(folder, paused_file(job.target), state, done.model_dump_json())
     if paused():
-        return pause()
+        return result().model_copy(update={"paused": True})
     averaged = score_weights(state.judged, data, size, job.metric)
     live: WeightScore | None = averaged
     if state.average:  # at a rung, nothing depends on the live weights
         live = score_weights(state.model, data, size, job.metric) if job.rung == FINAL else None
-    if paused():  # perhaps the result is waited for no more; only the scores are computed again
-        return pause()
+    if paused():  # perhaps the result is waited for no more
+        return result().model_copy(update={"paused": True})
     save_state(folder, job.target, state)
-    folder.remove(paused_file(job.target))
     return result().model_copy(update={"averaged": averaged, "live": live})
 
 

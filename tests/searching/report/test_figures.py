@@ -25,7 +25,7 @@ def trial(number: int, *losses: float, predicted: float | None = None) -> dict[s
 def test_the_winner_is_orange_and_labelled_and_drawn_last() -> None:
     trials = [trial(0, 2.0, predicted=1.0), trial(1, 1.5, 1.0), trial(2, 1.6, 0.9)]
     finals = [{"trial": n, "curve": [{"images": 2_700, "log_loss": 0.1 * n}]} for n in (2, 1)]
-    drawn = figures.learning_curves(trials, finals, 1, 2_700)
+    drawn = figures.learning_curves(trials, finals, [], 1, 2_700)
     assert tips(drawn)[-1] == "trial 1: log loss 1.500 after 100 images, log loss 0.100 after 2.7k images"
     assert [text.startswith("trial 0") for text in tips(drawn)] == [True, False, False]
     labels = re.findall(r">(trial \d)</text>", drawn.svg)
@@ -36,7 +36,7 @@ def test_the_winner_is_orange_and_labelled_and_drawn_last() -> None:
 
 @pytest.mark.parametrize("losses", [(2.3,), (2.3, 0.0)])
 def test_a_single_network_has_a_learning_curve(losses: tuple[float, ...]) -> None:
-    drawn = figures.learning_curves([trial(0, *losses)], [{"trial": 0, "curve": []}], 0, 100)
+    drawn = figures.learning_curves([trial(0, *losses)], [{"trial": 0, "curve": []}], [], 0, 100)
     read_image(drawn.png)
     assert len(tips(drawn)) == 1
 

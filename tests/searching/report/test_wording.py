@@ -99,7 +99,7 @@ def test_a_little_time_that_was_not_used_counts_as_used(seconds, unused, expecte
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(95, "about 95 seconds"), (179, "about 179 seconds"), (2_771, "about 46 minutes"), (10_900, "about 3 hours")],
+    [(95, "about 95 seconds"), (179, "about 179 seconds"), (2_771, "about 47 minutes"), (10_900, "about 3.1 hours")],
 )
 def test_the_time_that_would_be_enough_is_stated_as_the_estimate_it_is(seconds, text) -> None:
     plan = {
@@ -148,8 +148,15 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "beats the runner-up (trial 3) by more than noise is not known" in unknown
     equal = certainty(report(beyond_noise=False, standard_error=None, difference=0.0))
     assert "does not beat the runner-up (trial 3) by more than noise" in equal
-    assert "trained only one to the end" in certainty(report(runner_up=None))
+    assert "2 networks to the end, but only one of them could be delivered" in certainty(report(runner_up=None))
+    assert "trained only one to the end" in certainty(report(runner_up=None, finalists=1))
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
+
+
+def test_a_final_training_is_cut_short_of_what_its_session_had_planned() -> None:
+    lines = comparison_lines(report(cut_short=True, planned_images=150_000))
+    assert "the final training was cut short: 122.1k images instead of 150k" in lines
+    assert "the final training was cut short: 122.1k images instead of 200k" in comparison_lines(report(cut_short=True))
 
 
 def test_second_seeds_and_unused_time_are_explained() -> None:
@@ -193,6 +200,8 @@ def test_the_history_is_in_the_order_of_time() -> None:
         Outcome(2, "failed", "", "c", {}, {}, 1.0, 5.0),
     ]
     assert history(outcomes) == [(10.0, 0.9), (40.0, 0.95)]
+    timed = [replace(outcomes[0], reached={9: 5.0, 27: 40.0}), *outcomes[1:]]
+    assert history(timed) == [(5.0, 0.8), (10.0, 0.9), (40.0, 0.95)]
 
 
 def test_the_history_and_the_front_are_over_the_metric_unless_an_earlier_version_did_not_store_it() -> None:

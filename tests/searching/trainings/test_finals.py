@@ -23,7 +23,7 @@ from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.files import remove_states, state_file
 from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
-from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore, paused_file
 from lightcnn.searching.trials.halving import Fidelity
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import ConvBlock, NetworkSpec
@@ -376,3 +376,34 @@ def test_a_plan_of_one_process_trains_one_network_at_once(
     assert all(each.end is not None for each in progress)
     assert max(waiting) == at_once
     assert (finals.running, evaluator(folder, executor, finals).workers) == (0, at_once)
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_part_that_was_paused_continues_though_less_time_is_left(folder: RunFolder, is_paused: bool) -> None:
+    executor = FakeExecutor(folder, seconds=60)
+    finals = trainings(folder, executor)
+    finals.begin(finalist(0))
+    finals.take(executor.wait())
+    paused = executor.jobs[-1]
+    if is_paused:
+        folder.write_bytes(paused_file(paused.target), b"a state")
+    again = FakeExecutor(folder, seconds=40)
+    trainings(folder, again).begin(finalist(0))
+    assert (again.jobs[0] == paused) == is_paused
+    assert again.jobs[0].source == paused.source
+
+
+@pytest.mark.parametrize(("seconds", "continues"), [(8, True), (90, False)])
+def test_a_fall_of_the_learning_rate_that_was_paused_continues_unless_there_is_more_time(
+    folder: RunFolder, seconds: float, continues: bool
+) -> None:
+    executor = FakeExecutor(folder, seconds=30)
+    finals = trainings(folder, executor)
+    finals.begin(finalist(0))
+    while executor.jobs[-1].training.steps is None:
+        finals.take(executor.wait())
+    paused = executor.jobs[-1]
+    folder.write_bytes(paused_file(paused.target), b"a state")
+    again = FakeExecutor(folder, seconds=seconds)
+    trainings(folder, again, most_steps=20_000).begin(finalist(0))
+    assert (again.jobs[0] == paused) == continues

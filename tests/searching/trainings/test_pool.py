@@ -96,7 +96,17 @@ def test_a_job_that_is_paused_continues_to_the_same_bits(data: PipelineData, tmp
     assert rest.model_copy(update=untimed) == whole.model_copy(update=untimed)
     assert [row[:3] for row in rest.epochs] == [row[:3] for row in whole.epochs]
     assert_equal_states(folder)
-    assert not (folder / paused_file("trainings/a.safetensors")).exists()
+
+
+def test_a_job_that_is_run_again_is_only_scored(data: PipelineData, tmp_path: Path) -> None:
+    folder, steps = RunFolder.create(tmp_path / "run", "search", {}), list[int]()
+    first = training.run_job(job(rung=1), data, folder)
+    again = training.run_job(job(rung=1), data, folder, steps.append)
+    assert not steps
+    assert again.model_copy(update={"from_scratch": True}) == first
+    folder.remove(paused_file("trainings/a.safetensors"))
+    training.run_job(job(rung=1), data, folder, steps.append)
+    assert max(steps) == 29
 
 
 def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
@@ -122,6 +132,26 @@ def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
     whole = training.run_job(accumulating.model_copy(update={"target": "trainings/b.safetensors"}), data, folder)
     assert rest.averaged == whole.averaged
     assert_equal_states(folder)
+
+
+def test_ctrl_c_in_a_notebook_pauses_the_training_of_its_process(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    steps: list[int] = []
+
+    def note(trial: int, step: int) -> None:
+        steps.append(step)
+        if len(steps) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with restored():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        alone = InProcess(data, folder, note)
+        alone.submit(job())
+        with pytest.raises(KeyboardInterrupt):
+            alone.wait()
+    rest: list[int] = []
+    training.run_job(job(), data, folder, rest.append)
+    assert len(steps) + len(rest) == 30
 
 
 def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineData, tmp_path: Path) -> None:
@@ -156,6 +186,21 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
         assert workers.wait().step == 2_000
     training.run_job(job(2_000, target="trainings/b.safetensors"), data, folder)
     assert_equal_states(folder)
+
+
+def test_workers_are_not_dead_because_this_process_was_stopped(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    with pool.WorkerPool(1) as workers:
+        workers.open(data, folder)
+        workers.submit(job(200))
+        while not workers._workers[0].is_ready:
+            assert workers.poll() is None
+            time.sleep(0.02)
+        process = workers._workers[0].process
+        workers._polled -= 60
+        workers._workers[0].heard -= 60
+        assert workers.wait().step == 200
+        assert workers._workers[0].process is process
 
 
 def test_stopped_workers_have_ended_and_the_next_job_starts_them_again(data: PipelineData, tmp_path: Path) -> None:
@@ -254,7 +299,7 @@ def test_a_training_whose_source_is_missing_is_repeated_also_if_it_is_paused(
 def test_a_full_disk_ends_the_search_and_not_the_trial(
     data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(folder: RunFolder, name: str, state: object) -> None:
+    def full(folder: RunFolder, name: str, state: object, note: str = "") -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(training, "save_state", full)
@@ -267,7 +312,7 @@ def test_a_full_disk_ends_the_search_and_not_the_trial(
 def test_an_error_of_the_system_that_means_a_lack_of_memory_fails_the_trial_alone(
     data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def mapped(folder: RunFolder, name: str, state: object) -> None:
+    def mapped(folder: RunFolder, name: str, state: object, note: str = "") -> None:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(training, "save_state", mapped)
