@@ -3,7 +3,8 @@
 python tests/benchmarks/evaluations.py [--seeds 200] [--limit 200] [--lag 1] [--strategies surrogate tpe gp]
 
 Each seed is one table of the family in `made_up_table.py`. A score is the accuracy with the noise of one training; the
-best network is the one with the best score so far. With `--lag L`, a proposal reads the scores of trials up to L before
+best network is the one with the best score so far. Strategies read the networks that were scored, as in a search, not
+the proposals from which these were made. With `--lag L`, a proposal reads the scores of trials up to L before
 it, as with L workers. Seeds that reach the limit count as the limit.
 """
 
@@ -19,9 +20,18 @@ import numpy as np
 import optuna
 from made_up_table import Entry, WidthDepthTable
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightcnn.searching.strategies.base import Bands, SeededSampler, Shapes, Strategy, decode, distributions, randomness
+from lightcnn.searching.strategies.base import (
+    Bands,
+    SeededSampler,
+    Shapes,
+    Strategy,
+    decode,
+    distributions,
+    encode,
+    randomness,
+)
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.searching.strategies.random import propose_random
 from lightcnn.searching.strategies.table import FUNCTIONS
@@ -50,40 +60,49 @@ def evaluations(
     table: WidthDepthTable, values: NDArray[np.float64], strategy: str, seed: int, *, limit: int, lag: int
 ) -> int:
     """Trials until the entry with the best score is within `NEAR` of the best value; at most `limit`."""
-    study = optuna.create_study(direction="maximize", sampler=SeededSampler(Bands((table,)), PROPOSALS[strategy], seed))
-    waiting: deque[tuple[Trial, Entry, float]] = deque()
+    study, sampler = (
+        optuna.create_study(direction="maximize"),
+        SeededSampler(Bands((table,)), PROPOSALS[strategy], seed),
+    )
+    waiting: deque[FrozenTrial] = deque()
     known: set[str] = set()
     best = -np.inf
     for number in range(limit):
-        trial = study.ask(distributions(table.genes()))
-        entry = _entry(table, trial, seed, known)
+        entry = _entry(table, sampler, study, number, seed, known)
         known.add(entry.key)
         score = values[entry.row] + Random(f"{seed}/{entry.key}").gauss(0, NOISE)
-        waiting.append((trial, entry, score / 100))
+        waiting.append(_scored(table, entry, score / 100))
         if score > best:
             best = score
             if values[entry.row] >= values.max() - NEAR:
                 return number + 1
         if len(waiting) == lag:
-            _finish(study, *waiting.popleft())
+            study.add_trial(waiting.popleft())
     return limit
 
 
-def _entry(table: WidthDepthTable, trial: Trial, seed: int, known: set[str]) -> Entry:
+def _entry(
+    table: WidthDepthTable, sampler: SeededSampler, study: optuna.Study, number: int, seed: int, known: set[str]
+) -> Entry:
     """The entry of one trial; one that is known is replaced by a mutation."""
-    random = randomness(seed, trial.number, "fit")
-    entry = table.candidate(decode(table.genes(), trial.params), random)
+    random, proposal = randomness(seed, number, "fit"), create_trial(state=TrialState.RUNNING)
+    proposal.number = number
+    entry = table.candidate(decode(table.genes(), sampler.sample_relative(study, proposal, {})), random)
     for _ in range(MAX_MUTATIONS):
         if entry.key in known:
             entry = table.candidate(table.mutate(entry.shape, random), random)
     return entry
 
 
-def _finish(study: optuna.Study, trial: Trial, entry: Entry, score: float) -> None:
-    """Stores the score of a trial, which later proposals read."""
-    trial.set_user_attr("shape", dict(entry.shape))
-    trial.report(score, 1)
-    study.tell(trial, score)
+def _scored(table: WidthDepthTable, entry: Entry, score: float) -> FrozenTrial:
+    """A trial that has trained this entry, as proposals read it."""
+    return create_trial(
+        value=score,
+        params={name: encode(value) for name, value in entry.shape.items()},
+        distributions=distributions(table.genes()),
+        user_attrs={"shape": dict(entry.shape)},
+        intermediate_values={1: score},
+    )
 
 
 def main() -> None:

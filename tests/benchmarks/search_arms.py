@@ -10,7 +10,8 @@ images, scored on 10 random batches after every epoch, one process. It suggests 
 prunes samples over the budget at once. After half of the time the best network is trained again from scratch, as long
 as the time allows.
 
-`hand-made` trains the networks of search_networks.py, each for an equal share of the time.
+`hand-made` trains the networks of search_networks.py, each for an equal share of the time; on two cores two at a time,
+in processes with one thread each, as a search does.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from search_networks import networks
@@ -187,15 +191,54 @@ def suggest(trial: optuna.Trial, gene: Gene) -> Any:
 def hand_made(lab: Lab, ends: float, seconds: float) -> Winner:
     """Arm 5: the network with the best validation accuracy."""
     pixels = min(LARGEST_PIXELS, max(SMALLEST_PIXELS, lab.dataset.size))
-    made = networks(lab.dataset.channels, len(lab.dataset.classes), pixels, lab.budget)
-    winners = []
-    for number, (name, spec) in enumerate(made.items()):
+    made = list(networks(lab.dataset.channels, len(lab.dataset.classes), pixels, lab.budget).items())
+    processes = min(len(made), len(os.sched_getaffinity(0)) if lab.pipeline.device.type == "cpu" else 1)
+    shares = [made[first::processes] for first in range(processes)]
+    if processes == 1:
+        trained = trained_in_turn(lab, ends, shares[0])
+    else:
+        lab.pipeline.images(lab.split.train, pixels)  # once, for all processes
+        context = multiprocessing.get_context("fork")
+        with context.Manager() as manager:
+            results = manager.list()
+            children = [
+                context.Process(target=train_in_child, args=(lab, ends, share, results)) for share in shares if share
+            ]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join()
+            trained = list(results)
+    if len(trained) < len(made):
+        raise RuntimeError("a process that trained hand-made networks has failed")
+    _, name, weights = max(trained, key=lambda entry: (entry[0], entry[1]))
+    spec = dict(made)[name]
+    model = build(spec, lab.seed).to(lab.pipeline.device)
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
+    return Winner(model, spec, name, len(made))
+
+
+Trained = tuple[float, str, dict[str, NDArray[Any]]]
+"""The validation accuracy of a hand-made network, its name, and its weights."""
+
+
+def train_in_child(lab: Lab, ends: float, share: Sequence[tuple[str, NetworkSpec]], results: list[Trained]) -> None:
+    """Trains networks with one thread, and adds them to `results`."""
+    torch.set_num_threads(1)
+    results.extend(trained_in_turn(lab, ends, share))
+
+
+def trained_in_turn(lab: Lab, ends: float, share: Sequence[tuple[str, NetworkSpec]]) -> list[Trained]:
+    """The networks, each trained for an equal share of the time that is left."""
+    trained = []
+    for number, (name, spec) in enumerate(share):
         began = time.monotonic()
-        share = (ends - began) / (len(made) - number)
+        seconds = (ends - began) / (len(share) - number)
         speed = images_per_second(lab, spec)
-        model = lab.train_for(spec, share - (time.monotonic() - began), speed)
-        winners.append((lab.accuracy(model, spec, lab.split.val), Winner(model, spec, name, len(made))))
-    return max(winners, key=lambda pair: pair[0])[1]
+        model = lab.train_for(spec, seconds - (time.monotonic() - began), speed)
+        weights = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
+        trained.append((lab.accuracy(model, spec, lab.split.val), name, weights))
+    return trained
 
 
 def images_per_second(lab: Lab, spec: NetworkSpec) -> float:
