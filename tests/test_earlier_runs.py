@@ -36,9 +36,10 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_an_earlier_run_predicts_what_it_predicted(runs: Path) -> None:
-    earlier = lightcnn.Run.load(runs / "train")
-    expected = [row for row in rows(runs / "train" / "predictions.csv") if row["split"] == "test"]
+@pytest.mark.parametrize("name", ["train", "search"])
+def test_an_earlier_run_predicts_what_it_predicted(runs: Path, name: str) -> None:
+    earlier = lightcnn.Run.load(runs / name)
+    expected = [row for row in rows(runs / name / "predictions.csv") if row["split"] == "test"]
     data = load("synthetic-lesions:count=40,size=16")
     predictions = earlier.predict([data.images[data.paths.index(row["path"])] for row in expected])
     classes = earlier.report["data"]["classes"]

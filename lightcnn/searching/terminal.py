@@ -45,6 +45,7 @@ class SearchView(LiveView, SearchProgress):
         self._budget: Budget | None = None
         self._clock: Any = None
         self._settings: Any = None
+        self._trials: int | None = None
         self._plan: Any = None
         self._phase, self._current, self._read, self._timed = "reading images", "", "", ""
         self._is_timing = False
@@ -96,7 +97,7 @@ class SearchView(LiveView, SearchProgress):
         """Shows what is searched, and the plan; of a search whose time is used, how to search longer."""
         space, plan, settings = search.space, search.plan, search.settings
         self._budget, self._clock, self._settings, self._plan = space.budget, search.clock, settings, plan
-        self._groups, self._began = search.groups, time.monotonic()
+        self._groups, self._began, self._trials = search.groups, time.monotonic(), space.limited(settings.trials)
         self._phase, self._current = "comparing networks", ""
         if search.is_over:
             longer = longer_command(
@@ -261,7 +262,7 @@ class SearchView(LiveView, SearchProgress):
         left = self._clock.left()
         spent = format_duration(self._clock.elapsed())
         if left is None:
-            return f"{spent} spent, {len(self._states)} of {self._settings.trials} trials"
+            return f"{spent} spent, {len(self._states)} of {self._trials} trials"
         return f"{spent} spent, {format_duration(max(left, 0))} left"
 
 
@@ -281,7 +282,8 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
     counts = ", ".join(f"{count} {name}" for name, count in document["data"]["counts"].items())
     name = space["name"] or "the given space"
     chosen = f" (chosen since {space['chosen']})" if space["chosen"] else ""
-    limits = [f"{settings.trials} trials"] if settings.trials else []
+    trials = document["trials"]
+    limits = [f"{trials} trial{'s' if trials > 1 else ''}"] if trials else []
     limits += [f"{settings.seconds:g} seconds"] if settings.seconds else []
     return [
         f"data    {settings.data}: {counts}",

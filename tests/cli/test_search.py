@@ -128,6 +128,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert [rung.keys() for rung in rungs] == [keys] * len(rungs)
     assert rungs[0]["networks"] == 3
     finals = {"finals", "finals_error", "finals_rank_correlation", "finals_end_rank_correlation"}
+    finals |= {"finals_rank_correlation_of_scores"}
     assert report["prediction"].keys() == {"left_out", "trials"} | finals
     assert [network["trial"] for network in report["prediction"]["trials"]] == [0, 1, 2]
     assert report["prediction"]["finals"] == [], "three networks predict nothing"
@@ -572,6 +573,10 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
     assert "searching the given space within 100kFLOPs" in printed.err
     assert "plan: one network is trained, to about" in printed.err
     assert "one network was trained" in printed.out
+    assert "nothing was compared: the space has no other" in printed.out + printed.err
+    assert "another one may be better" not in (tmp_path / "one" / "report.html").read_text()
+    assert run([*arguments, "--dry-run"]) == 0
+    assert "after 1 trial; nothing was trained" in capsys.readouterr().out
     assert [row["state"] for row in rows(tmp_path / "one")] == ["complete"]
     assert int(rows(tmp_path / "one")[0]["macs"]) > 0
     assert run(["search", "--resume", "--out", "one", "--epochs", "3", "--workers", "1", "--quiet"]) == 0
@@ -592,9 +597,14 @@ def test_resuming_as_another_search_is_refused(finished, capsys):
         ("--seed", "7", "seed"),
         ("--space", "mobilenet", "space"),
         ("--data-dir", "elsewhere", "data_dir"),
+        ("--strategy", "tpe", "strategy"),
+        ("--metric", "auc", "metric"),
+        ("--data", "digits", "data"),
+        ("--set", "training.learning_rate=0.5", "set"),
     ):
         assert run(["search", "--resume", "--out", out, option, value]) == 2
-        assert f"was started with {name}" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert f"was started with {name}" in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.long

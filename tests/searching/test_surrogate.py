@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -152,3 +153,10 @@ def test_scores_far_below_the_median_are_raised() -> None:
     targets = surrogate._targets(np.array([0.0, 0.8, 0.9, 1.0, 0.85]))
     raised = np.array([0.85 - 2 * 0.15, 0.8, 0.9, 1.0, 0.85])
     np.testing.assert_allclose(targets, (raised - raised.mean()) / raised.std())
+
+
+def test_equal_scores_propose_a_new_network_without_a_warning() -> None:
+    study = study_with(*[(x, "a", TrialState.COMPLETE, 0.5, {1: 0.5}) for x in range(1, 2 * STARTUP_TRIALS)])
+    with warnings.catch_warnings(action="error", category=RuntimeWarning):
+        proposed = surrogate.propose_by_surrogate(TableSpace(), study, create_trial(value=0.0), 0)
+    assert proposed["x"] not in range(1, 2 * STARTUP_TRIALS)

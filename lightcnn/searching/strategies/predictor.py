@@ -3,7 +3,7 @@
 Short scores alone rank networks wrongly: at one multiply-add budget, wide networks at a low resolution learn fast and
 small ones at a high resolution end higher. The slope of a learning curve depends on what a network costs, so a Gaussian
 process over costs, the length of the training, and their products learns it from all rungs of all trials. On twelve
-networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.69 from scores after 12,000 and
+networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.66 from scores after 12,000 and
 24,000 images, which alone have -0.38 and -0.20; the scores after 48,000 images have 0.36
 (tests/benchmarks/prediction.py).
 """
@@ -27,7 +27,8 @@ UNIT_IMAGES = 30_000
 LENGTH_SCALE = 1.5
 """The unit of lengths; a rung is 0.7 of it at `UNIT_IMAGES`."""
 MAX_POINTS = 400
-"""Scores that are fitted; of more, the last one of each network comes first, then those of the longest trainings."""
+"""Scores that are fitted; of more, the last one of each network comes first, then those of the longest trainings; of
+equal lengths, those of the first trials."""
 LEARNING_GENES = ("act",)
 """Genes that change how a network learns but hardly what it costs: networks with ReLU learn fast and end lower."""
 MIN_NETWORKS = 4
@@ -106,7 +107,7 @@ class LearningCurves:
             return None
         scores = [(seen, row, value) for row, outcome in enumerate(outcomes) for seen, value in outcome.curve.items()]
         lasts = [outcome.images for outcome in outcomes]
-        scores = sorted(scores, key=lambda score: (score[0] < lasts[score[1]], -score[0], -score[2]))[:MAX_POINTS]
+        scores = sorted(scores, key=lambda score: (score[0] < lasts[score[1]], -score[0], score[1]))[:MAX_POINTS]
         rows, targets = np.array([row for _, row, _ in scores]), np.array([value for _, _, value in scores])
         seen = _lengths([length for length, _, _ in scores])
         mean, deviation = float(targets.mean()), max(float(targets.std()), 1e-9)

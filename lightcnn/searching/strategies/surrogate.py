@@ -78,7 +78,7 @@ class _Search:
         """New candidates, each once, by expected improvement; all of them if none is new."""
         new = list({c.key: c for c in candidates if c.key not in self._known}.values()) or list(candidates)
         mean, deviation = self._process.predict(self._scaler.points(new))
-        gain = (mean - self._incumbent) / deviation
+        gain = (mean - self._incumbent) / np.maximum(deviation, 1e-12)  # 0 if all scores are equal
         improvement = deviation * (gain * norm.cdf(gain) + norm.pdf(gain))
         return [new[i] for i in np.argsort(-improvement, kind="stable")]
 

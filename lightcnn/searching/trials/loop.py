@@ -121,7 +121,9 @@ class _Loop:
         if score.value is not None:
             trial.set_user_attr("values", {**trial.user_attrs.get("values", {}), name: score.value})
         trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
-        trial.set_user_attr("elapsed", self._clock.elapsed())
+        elapsed = self._clock.elapsed()
+        trial.set_user_attr("reached", {**trial.user_attrs.get("reached", {}), name: elapsed})
+        trial.set_user_attr("elapsed", elapsed)
         trial.report(score.accuracy, fidelity.images)
         self._searcher.refresh(fidelity.trial)
 

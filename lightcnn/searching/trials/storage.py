@@ -43,8 +43,8 @@ RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 class TrialAttributes(BaseModel):
     """What a trial of lightcnn stores besides parameters and accuracies; a study on disk may hold anything instead.
 
-    The keys of `utilities`, `values`, `seconds` and `tasks` are the images of each rung, those of `off_rung` are other
-    lengths.
+    The keys of `utilities`, `values`, `seconds`, `reached` and `tasks` are the images of each rung, those of `off_rung`
+    are other lengths.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
@@ -58,6 +58,7 @@ class TrialAttributes(BaseModel):
     seconds: dict[RungName, Annotated[float, Field(ge=0)]] = {}
     tasks: dict[RungName, Annotated[int, Field(ge=0)]] = {}
     elapsed: Annotated[float, Field(ge=0)] = 0.0
+    reached: dict[RungName, Annotated[float, Field(ge=0)]] = {}
     twin: Annotated[int, Field(ge=0)] = 0
 
 
@@ -69,7 +70,8 @@ class Outcome:
     are compared, `values` to the metric of the search if that is another one than accuracy (studies of earlier versions
     have none), `tasks` to the number of the task that trained it. `off_rung` are utilities at other lengths:
     halfway to the first rung, and after the parts of a final training that has a time limit.
-    `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its last score.
+    `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its last score, `reached` that
+    at each rung (studies of earlier versions have none).
     """
 
     number: int
@@ -84,6 +86,7 @@ class Outcome:
     off_rung: Mapping[int, float] = field(default_factory=dict)
     tasks: Mapping[int, int] = field(default_factory=dict)
     values: Mapping[int, float] = field(default_factory=dict)
+    reached: Mapping[int, float] = field(default_factory=dict)
     final: int = 0
 
     @property
@@ -314,6 +317,7 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
         scores=dict(sorted(trial.intermediate_values.items())),
         seconds=sum(attributes.get("seconds", {}).values()),
         elapsed=attributes.get("elapsed", 0.0),
+        reached=_by_images(attributes.get("reached", {})),
         utilities=_by_images(attributes.get("utilities", {})),
         off_rung=_by_images(attributes.get("off_rung", {})),
         tasks=_by_images(attributes.get("tasks", {})),
