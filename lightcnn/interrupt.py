@@ -103,9 +103,10 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def pausing() -> Iterator[Callable[[], bool]]:
-    """A function that returns whether a signal was noted; without handlers of lightcnn, SIGINT is noted within the block.
+    """A function that returns whether a signal was noted.
 
-    So it is in a notebook, in the main thread: the end of the block raises KeyboardInterrupt, as does a second signal.
+    Without the handlers of lightcnn, as in a notebook, SIGINT is noted within the block if this is the main thread: its
+    end raises KeyboardInterrupt, as does a second signal.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
