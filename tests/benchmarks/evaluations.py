@@ -14,13 +14,14 @@ import argparse
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from copy import copy
 from random import Random
 
 import numpy as np
 import optuna
 from made_up_table import Entry, WidthDepthTable
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from lightcnn.searching.strategies.base import (
     Bands,
@@ -85,8 +86,9 @@ def _entry(
     table: WidthDepthTable, sampler: SeededSampler, study: optuna.Study, number: int, seed: int, known: set[str]
 ) -> Entry:
     """The entry of one trial; one that is known is replaced by a mutation."""
-    random, proposal = randomness(seed, number, "fit"), create_trial(state=TrialState.RUNNING)
-    proposal.number = number
+    random, asked = randomness(seed, number, "fit"), study.ask()
+    proposal = copy(study.get_trials(deepcopy=False)[asked.number])
+    proposal.number = number  # as in a search
     entry = table.candidate(decode(table.genes(), sampler.sample_relative(study, proposal, {})), random)
     for _ in range(MAX_MUTATIONS):
         if entry.key in known:
