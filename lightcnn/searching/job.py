@@ -53,10 +53,10 @@ from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.teaching import (
-    expected_seconds,
     expected_training,
     predictions_of,
     teacher_estimate,
+    teacher_seconds,
     teaching_seconds,
 )
 from lightcnn.searching.terminal import SearchView
@@ -64,7 +64,7 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.jobs import DeviceType
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trainings.speed import plans
+from lightcnn.searching.trainings.speed import expected_seconds, plans
 from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.space import SearchSpace
@@ -330,9 +330,9 @@ def estimate(
 ) -> dict[str, Any]:
     """What a search would do and what its networks may cost: the JSON document of `--dry-run`.
 
-    The speed is measured on a few batches of the first network; nothing else is trained. Of a search that would be
-    `resumed` in that folder, or whose study is `shared`, the plan is the one that it has. `first` is the cost of the
-    space's first network, None if it cannot be fitted to the budget.
+    The speed is measured on a few batches of the first network, also for how long trials are expected to take; nothing
+    else is trained. Of a search that would be `resumed` in that folder, or whose study is `shared`, the plan is the one
+    that it has. `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
     """
     folder = RunFolder.resumed(resumed, resume=resumed is not None, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
@@ -341,7 +341,7 @@ def estimate(
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored, past = _earlier(folder, shared, inputs.dataset.fingerprint, settings.seconds)
-    data, began = PipelineData(pipeline, settings.seed), inputs.began - expected_seconds(inputs.teacher)
+    data, began = PipelineData(pipeline, settings.seed), inputs.began - teacher_seconds(inputs.teacher)
     _, plan = plans(stored, settings, data, space, workers, began, expected_training(inputs.teacher))
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     plan = plan.after(past, *limits)
@@ -349,6 +349,7 @@ def estimate(
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     sets = data_document(pipeline.dataset, inputs.sets)
     warned = early_warnings(settings.metric, inputs.chosen, pipeline)
+    seconds = expected_seconds(settings, plan, data, space)
     return {
         **report_head("search", seed=settings.seed, data=sets, warnings=warned),
         "dry_run": True,
@@ -363,6 +364,7 @@ def estimate(
         **teacher_estimate(inputs.teacher, settings.teacher),
         "trials": space.limited(settings.trials),
         "time_limit_seconds": settings.seconds,
+        "expected_seconds": None if seconds is None else round(seconds, 1),
         "plan": plan.document(*limits),
     }
 

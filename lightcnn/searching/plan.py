@@ -275,6 +275,20 @@ class Plan(Frozen):
             training *= 2
         return round(past.since + search + training + self.evaluation)
 
+    def fixed_seconds(self, epochs: int | None, trials: int, images_per_second: float) -> float:
+        """About how long a search of so many trials takes without a time limit, at that speed of one worker.
+
+        Second trainings of the best networks are not part of it. Of a search that is resumed, it is what is left of
+        comparing, and the final trainings.
+        """
+        count, before, images = max(0, trials - self._past.networks), 0, 0
+        for place, rung in enumerate(self.rungs):
+            images += count // RUNG_FACTOR**place * (rung - before)
+            before = rung
+        turns = math.ceil(min(self.finalists, trials) / self.workers)
+        final = turns * max(0, self.longest_images(epochs) - self.rungs[-1])
+        return (images / min(self.workers, max(1, count)) + final) / images_per_second + self.evaluation
+
     def halving(self, limit: float | None) -> Rungs:
         """The rungs. A single finalist is compared with the first network, which must then reach the last of them."""
         first_always = self.first_has_worker(limit) or (self.finalists == 1 and self.bands == 1)

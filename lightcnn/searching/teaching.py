@@ -137,7 +137,7 @@ def teacher_estimate(teacher: Teacher | None, name: str | None) -> dict[str, Any
     if name is None:
         return {}
     epochs = teacher.epochs if isinstance(teacher, NewTeacher) else None
-    return {"teacher": {"name": name, "epochs": epochs, "seconds": round(expected_seconds(teacher), 1) or None}}
+    return {"teacher": {"name": name, "epochs": epochs, "seconds": round(teacher_seconds(teacher), 1) or None}}
 
 
 def planned_teacher(
@@ -163,7 +163,7 @@ def planned_teacher(
     return replace(teacher, expected=expected)
 
 
-def expected_seconds(teacher: Teacher | None) -> float:
+def teacher_seconds(teacher: Teacher | None) -> float:
     """Seconds in which a teacher will be trained or will predict; 0 if it has done so, or there is no time limit."""
     return teacher.expected if isinstance(teacher, (NewTeacher, TeacherRun)) else 0.0
 

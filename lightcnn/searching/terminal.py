@@ -19,7 +19,7 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid
 from lightcnn.searching.metric_names import metric_label
 from lightcnn.searching.progress import SearchProgress
-from lightcnn.searching.report.wording import ended_line, longer_command, longer_time, plan_lines
+from lightcnn.searching.report.wording import about, ended_line, longer_command, longer_time, plan_lines
 from lightcnn.searching.settings import SearchSettings
 
 BUSY_ERROR = 0.3
@@ -293,9 +293,15 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
         f"metric  {metric_label(settings.metric)} on validation",
         f"first   {_cost(first) if first else 'a random network: the start of the space does not fit the budget'}",
         *_teacher_line(document),
-        f"ends    after {' or '.join(limits)}; nothing was trained",
+        f"ends    after {' or '.join(limits)}{_expected(document)}; nothing was trained",
         *plan_lines(document["plan"]),
     ]
+
+
+def _expected(document: Mapping[str, Any]) -> str:
+    """How long the trials of a dry run are expected to take."""
+    seconds = document["expected_seconds"]
+    return "" if seconds is None else f", {about(seconds)} without second trainings"
 
 
 def _teacher_line(document: Mapping[str, Any]) -> list[str]:

@@ -255,3 +255,11 @@ def test_a_front_has_no_worker_for_the_first_network_and_several_networks_howeve
     assert (document["bands"], document["finalists"]) == (5, 5)
     assert "the range of costs has 5 bands, in which networks are proposed in turn" in plan_lines(document)
     assert "bands" not in timed(600, 2_400).document(600, None, None)
+
+
+def test_trials_without_a_limit_take_the_time_of_their_rungs_and_of_the_final_trainings() -> None:
+    plan = make_plan(fingerprint="a", images=12_800, workers=2, finalists=2, limit=None, epochs=27)
+    first, second, third = plan.rungs
+    searched = 9 * first + 3 * (second - first) + (third - second)
+    assert plan.fixed_seconds(27, 9, 100.0) == pytest.approx((searched / 2 + 27 * 12_800 - third) / 100)
+    assert plan.fixed_seconds(27, 1, 100.0) == pytest.approx((first + 27 * 12_800 - third) / 100)

@@ -59,12 +59,12 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     limit, evaluation = plan.get("time_seconds"), plan.get("evaluation_seconds")  # plans of earlier versions lack them
     if limit and evaluation and evaluation > LARGE_SHARE * limit:
         lines.append(
-            f"evaluating networks at the end takes {_about(evaluation)} of {format_duration(limit)}; more --time or a "
+            f"evaluating networks at the end takes {about(evaluation)} of {format_duration(limit)}; more --time or a "
             "lower --budget leaves more time for training"
         )
     worthwhile = plan.get("worthwhile_networks", NETWORKS)  # plans of earlier versions lack it
     if plan["worthwhile_seconds"] is not None and plan["networks"] < worthwhile:
-        lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {worthwhile}")
+        lines.append(f"{about(plan['worthwhile_seconds'])} would be enough to compare {worthwhile}")
     return lines
 
 
@@ -151,7 +151,7 @@ def _slow_lines(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
     """An estimated duration, rounded up to two digits: about 46 minutes."""
     for unit, length in (("hours", 3_600), ("minutes", 60)):
         if seconds >= 3 * length:

@@ -132,6 +132,18 @@ def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space:
     return plan.model_copy(update={"images_per_second": speed, "evaluation": evaluation})
 
 
+def expected_seconds(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> float | None:
+    """About how long a search without a time limit takes, from its speed on this machine; None with a limit.
+
+    Nothing else depends on it.
+    """
+    trials = space.limited(settings.trials)
+    if settings.seconds is not None or trials is None:
+        return None
+    timed = _with_speed(settings, plan, data, space, plan.workers)
+    return timed.fixed_seconds(settings.epochs, trials, timed.speed)
+
+
 def _speed_of_worker(alone: float, workers: int, device: torch.device) -> float:
     """Images per second of one of so many workers, from those of one that works alone; they may share cores."""
     cores = available_cores() if device.type == "cpu" else workers
