@@ -27,6 +27,8 @@ SETTINGS = {
 """The file that a command writes first, and the command: an unfinished run has no report."""
 SHARED, LED = "shared.yaml", "plan.yaml"
 """In the folder of a machine that took part in a shared search, and in that of one that led it."""
+CONTINUED = "continued.txt"
+"""In the folder of a finished search that is continued, whose result is that of an earlier session."""
 MAX_LETTERS = 200
 """Letters of a text from a run folder that are shown."""
 
@@ -101,16 +103,22 @@ def _read(row: ListedRun, run: RunFolder) -> ListedRun:
     """The row with what the run states about itself. Raises: LightcnnError and VALUE_ERRORS if it is damaged."""
     for name in ("report.json", "export.json"):
         if (run / name).is_file():
-            return _finished(row, run.read_json(name))
+            finished = _finished(row, run.read_json(name))
+            return replace(finished, state=_state(run)) if (run / CONTINUED).is_file() else finished
     RunFolder.load(run.path)
     command = next((command for name, command in SETTINGS.items() if (run / name).is_file()), "")
     data, budget = _asked_for(run)
-    row = replace(row, state="running" if run.is_locked else "unfinished", command=command, data=data, budget=budget)
+    row = replace(row, state=_state(run), command=command, data=data, budget=budget)
     if row.state == "unfinished" and (run / SHARED).is_file():
         note = _plain(run, SHARED)
         if "result" in note or not (run / LED).is_file():
             return replace(row, state="member", study=_text(note["study"]), result=_text(note.get("result", "")))
     return row
+
+
+def _state(run: RunFolder) -> str:
+    """The state of a run that has not ended."""
+    return "running" if run.is_locked else "unfinished"
 
 
 def _finished(row: ListedRun, report: Mapping[str, Any]) -> ListedRun:

@@ -278,15 +278,17 @@ class Plan(Frozen):
     def fixed_seconds(self, epochs: int | None, trials: int, images_per_second: float) -> float:
         """About how long a search of so many trials takes without a time limit, at that speed of one worker.
 
-        Second trainings of the best networks are not part of it. Of a search that is resumed, it is what is left of
-        comparing, and the final trainings.
+        Neither a teacher nor trainings with other seeds are part of it. Of a search that is resumed, it is what is left
+        of comparing, and the final trainings.
         """
         count, before, images = max(0, trials - self._past.networks), 0, 0
+        finalists, searched = min(self.finalists, trials), self.rungs[0]
         for place, rung in enumerate(self.rungs):
             images += count // RUNG_FACTOR**place * (rung - before)
             before = rung
-        turns = math.ceil(min(self.finalists, trials) / self.workers)
-        final = turns * max(0, self.longest_images(epochs) - self.rungs[-1])
+            if trials // RUNG_FACTOR**place >= finalists:
+                searched = rung
+        final = math.ceil(finalists / self.workers) * max(0, self.longest_images(epochs) - searched)
         return (images / min(self.workers, max(1, count)) + final) / images_per_second + self.evaluation
 
     def halving(self, limit: float | None) -> Rungs:

@@ -300,8 +300,10 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
 
 def _expected(document: Mapping[str, Any]) -> str:
     """How long the trials of a dry run are expected to take."""
-    seconds = document["expected_seconds"]
-    return "" if seconds is None else f", {about(seconds)} without second trainings"
+    seconds, others = document["expected_seconds"], "trainings with other seeds"
+    if "teacher" in document:
+        others += " and the teacher"
+    return "" if seconds is None else f", {about(seconds)} without {others}"
 
 
 def _teacher_line(document: Mapping[str, Any]) -> list[str]:

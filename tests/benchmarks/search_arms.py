@@ -20,7 +20,6 @@ import argparse
 import json
 import math
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
-from lightcnn.devices import pick_device
+from lightcnn.devices import available_cores, pick_device
 from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
 from lightcnn.evaluation.scores import scores
@@ -75,7 +74,7 @@ class Lab:
         dataset = find_groups(load(source))
         self.pipeline = Pipeline(dataset, make_split(dataset, seed), pick_device(device))
         self.dataset, self.split = self.pipeline.dataset, self.pipeline.split
-        self.budget, self.seed = Budget.parse(budget), seed
+        self.budget, self.seed, self.seconds = Budget.parse(budget), seed, 0.0
         self.augment = default_augment(dataset.channels, len(self.split.train))
 
     def train(
@@ -88,19 +87,22 @@ class Lab:
     ) -> nn.Module:
         """A network trained from scratch on the images at `indices`, in so many equal parts.
 
-        `after` is called after every part with its number, from 1 on.
+        `after` is called after every part with its number, from 1 on. `seconds` are then those of the training alone.
         """
         size, training = spec.input[1], default_training(math.ceil(epochs), len(indices))
         steps = max(parts, round(epochs * math.ceil(len(indices) / training.batch)))
         training = training.model_copy(update={"steps": steps})
         model = build(spec, self.seed).to(self.pipeline.device)
         state = State(model, training, len(indices))
+        self.seconds = 0.0
         for part in range(1, parts + 1):
+            began = time.monotonic()
             fit(
                 model, self.pipeline.images(indices, size), self.pipeline.labels(indices),
                 preprocess=self.pipeline.preprocess(size), settings=training, augmentation=self.augment, seed=self.seed,
                 state=state, until=round(part * steps / parts),
             )  # fmt: skip
+            self.seconds += time.monotonic() - began
             after(state.judged, part)
         return state.judged
 
@@ -192,8 +194,8 @@ def hand_made(lab: Lab, ends: float, seconds: float) -> Winner:
     """Arm 5: the network with the best validation accuracy."""
     pixels = min(LARGEST_PIXELS, max(SMALLEST_PIXELS, lab.dataset.size))
     made = list(networks(lab.dataset.channels, len(lab.dataset.classes), pixels, lab.budget).items())
-    processes = min(len(made), len(os.sched_getaffinity(0)) if lab.pipeline.device.type == "cpu" else 1)
-    shares = [made[first::processes] for first in range(processes)]
+    processes = min(len(made), available_cores() if lab.pipeline.device.type == "cpu" else 1)
+    shares = [made[first::processes] for first in range(processes)]  # equal for two processes and four networks
     if processes == 1:
         trained = trained_in_turn(lab, ends, shares[0])
     else:
@@ -245,9 +247,8 @@ def images_per_second(lab: Lab, spec: NetworkSpec) -> float:
     """The speed of training a network, after a warm-up that also brings the images to its size."""
     indices = lab.split.train[:SPEED_IMAGES]
     lab.train(spec, indices[: SPEED_IMAGES // 4], 1)
-    began = time.monotonic()
     lab.train(spec, indices, 1)
-    return len(indices) / (time.monotonic() - began)
+    return len(indices) / lab.seconds
 
 
 def result(lab: Lab, winner: Winner, seconds: float) -> dict[str, Any]:

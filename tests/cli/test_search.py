@@ -576,7 +576,7 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
     assert "nothing was compared: the space has no other" in printed.out + printed.err
     assert "another one may be better" not in (tmp_path / "one" / "report.html").read_text()
     assert run([*arguments, "--dry-run"]) == 0
-    line = r"ends    after 1 trial, about \d+ seconds without second trainings; nothing was trained"
+    line = r"ends    after 1 trial, about \d+ seconds without trainings with other seeds; nothing was trained"
     assert re.search(line, capsys.readouterr().out)
     assert [row["state"] for row in rows(tmp_path / "one")] == ["complete"]
     assert int(rows(tmp_path / "one")[0]["macs"]) > 0

@@ -14,7 +14,9 @@ import pytest
 from helpers.paths import ROOT
 
 import lightcnn
+from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import DataError, InputError, RunError
+from lightcnn.run_list import listed_runs
 from lightcnn.searching.settings import CONTINUED_FILE, load_settings
 
 pytestmark = pytest.mark.usefixtures("undrawn_charts")
@@ -170,7 +172,17 @@ def test_a_search_that_is_continued_keeps_its_result_until_there_is_another(
     with pytest.raises(RuntimeError, match="stopped"):
         lightcnn.search(data=DATA, out=out, trials=4, resume=True, progress=Steps("comparing networks"))
     assert (out / "report.json").read_bytes() == before
+    (listed,) = listed_runs(tmp_path)
+    assert (listed.state, listed.accuracy is None) == ("unfinished", False)
     assert lightcnn.Run(out).predict(IMAGES[0]).predictions
     run = lightcnn.search(data=DATA, out=out, resume=True)
     assert run.report["counts"]["proposed"] == 4
     assert not (out / CONTINUED_FILE).exists()
+
+
+def test_a_search_whose_workers_cannot_read_the_images_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "shared", lambda self, size, progress=None: None)
+    run = lightcnn.search("50kFLOPs", data=DATA, trials=2, epochs=2, workers=2, out=tmp_path / "run")
+    (warning,) = [each for each in run.report["warnings"] if each["code"] == "one_process"]
+    assert "from which 2 workers would read them" in warning["message"]
+    assert run.report["plan"]["workers"] == 1

@@ -105,7 +105,7 @@ def write_report(
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    That of an earlier session is removed before its first file is replaced.
+    That of an earlier session is removed before the first of these files is replaced.
 
     `early` are the warnings from before any training; `timing` hears of the networks beside a Pareto front that are
     timed. The test set is evaluated here, once.

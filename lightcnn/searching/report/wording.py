@@ -273,7 +273,7 @@ def certainty(report: Mapping[str, Any]) -> str:
         return "The search trained a single network, so it could not compare it with another one."
     if compared["runner_up"] is None and compared["finalists"] > 1:
         return (
-            f"The search trained {compared['finalists']} networks to the end, but only one of them could be delivered: "
+            f"{compared['finalists']} networks reached the final training, but only one of them could be delivered: "
             "there was nothing to choose."
         )
     if compared["runner_up"] is None:

@@ -21,6 +21,7 @@ from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.executors import Executor, next_result, trainings_at_once
 from lightcnn.searching.trainings.files import final_file, read_json, state_file
 from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult, paused_file
+from lightcnn.searching.trainings.training import paused_part
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
 
@@ -312,7 +313,7 @@ class FinalTrainings:
     def _submit_next(self, number: int, shared_by: int) -> None:
         progress = self._progress[number]
         if job := self._next_part(self._finalists[number], progress, shared_by):
-            if progress.parts:  # a file without parts would end the training to the rungs
+            if progress.parts or progress.second:  # the file of a first training ends its network's rungs
                 self._store(progress.model_copy(update={"pending": job}))
             self._running[number] = job
             self._waiting.append(job)
@@ -348,15 +349,20 @@ class FinalTrainings:
         if earlier.model_copy(update=unstarted) != fresh:
             return fresh.model_copy(update=kept)
         if not (self._folder / (earlier.end_file if earlier.end else earlier.stable_file)).is_file():
-            return fresh.model_copy(update=kept)
+            return fresh.model_copy(update=kept | {"pending": None if earlier.parts else earlier.pending})
         if earlier.end is not None and self._end(finalist, earlier, shared_by) > LONGER * earlier.end.step:
             return earlier.model_copy(update={"end": None, "decay_steps": 0, **kept})
+        endings = self._endings(earlier)
+        if earlier.end is None and endings:  # it was continued, but there is no more time for that
+            last = endings[0].last_step
+            if max(earlier.step, self._end(finalist, earlier, shared_by)) <= LONGER * last:
+                return endings[0].model_copy(update={"finished": endings[1:]})
         return earlier
 
     def _next_part(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
         """The next part of a finalist; None if it is at its end."""
         end = self._end(finalist, progress, shared_by)
-        if progress.end is None and (job := self._paused_part(progress, end)):
+        if progress.end is None and (job := self._paused_part(finalist, progress, shared_by, end)):
             self._on_part(finalist, progress, end)
             return job
         if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
@@ -384,22 +390,31 @@ class FinalTrainings:
         self._on_part(finalist, progress, end)
         return job
 
-    def _paused_part(self, progress: FinalProgress, end: int) -> TrainingJob | None:
-        """The part that an earlier session paused; not one that ends the training if there is time for a longer one."""
+    def _paused_part(self, finalist: Finalist, progress: FinalProgress, shared_by: int, end: int) -> TrainingJob | None:
+        """The part that an earlier session paused, if there is time to continue it, and none for a longer training."""
         job = progress.pending
-        if job is None or not (self._folder / paused_file(job.target)).is_file():
+        part = None if job is None or job.until > self._most_steps else paused_part(job, self._folder)
+        if part is None:
             return None
-        is_last = job.training.steps is not None
-        return None if is_last and end > LONGER * job.until else job
+        if part.job.training.steps is None:
+            return part.job if part.job.until < end else None
+        left = self._clock.left()
+        needed = (part.job.until - progress.step) / self._speed(finalist, progress, shared_by) - part.seconds
+        has_time = left is None or needed <= left - self._plan.evaluation
+        return part.job if has_time and end <= LONGER * part.job.until else None
+
+    def _speed(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> float:
+        """Optimizer steps of a finalist in a second, if so many trainings share the workers."""
+        outcome = finalist.outcome
+        searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
+        return progress.steps_per_second(searched) * min(1.0, self.workers / shared_by)
 
     def _end(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> int:
         """The last step of a finalist, as the time allows, which `shared_by` trainings share."""
         left = self._clock.left()
         if left is None:
             return self._final_steps
-        outcome = finalist.outcome
-        searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
-        speed = progress.steps_per_second(searched) * min(1.0, self.workers / shared_by)
+        speed = self._speed(finalist, progress, shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
         wanted = self._wanted_steps(finalist, progress)
         return min(wanted, max(self._least, progress.step + max(0, int(seconds * speed))))

@@ -171,6 +171,7 @@ class WorkerPool:
         if now - self._polled > BEAT_LIMIT_SECONDS / 2:  # this process was stopped: what workers wrote is read next
             for worker in self._workers:
                 worker.heard = now
+                worker.began += now - self._polled
         self._polled = now
         if not self._done:
             for index, worker in enumerate(self._workers):

@@ -22,7 +22,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json
 from lightcnn.searching.trainings.finals import PARTS
-from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
 from lightcnn.spec import NetworkSpec
 
 
@@ -86,6 +86,7 @@ def repeat_training(
         accuracy = _test_accuracy(folder, pipeline, recipe, trial, seed)
         _store(folder, trial, Repeat(recipe=digest, seed=seed, steps=job.until, accuracy=accuracy))
         folder.remove(_state_file(trial, seed))
+        folder.remove(paused_file(_state_file(trial, seed)))
     stored = [_stored(folder, trial, seed, digest).accuracy for seed in seeds]
     return [accuracy for accuracy in stored if accuracy is not None]
 

@@ -74,7 +74,7 @@ def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[S
     def fresh() -> State:
         return State(build(job.spec, job.seed).to(data.device), job.training, len(data.train))
 
-    paused = _paused_part(job, folder)
+    paused = paused_part(job, folder)
     starts = [(paused_file(job.target), paused)] if paused else []
     if job.source:
         starts.append((job.source, JobPart(job=job)))
@@ -91,7 +91,7 @@ def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[S
     return fresh(), JobPart(job=job, from_scratch=True)
 
 
-def _paused_part(job: TrainingJob, folder: RunFolder) -> JobPart | None:
+def paused_part(job: TrainingJob, folder: RunFolder) -> JobPart | None:
     """What this very job had done when it was paused, if it was."""
     try:
         part = JobPart.model_validate_json(read_note(folder, paused_file(job.target)))

@@ -53,7 +53,10 @@ class SearchClock:
         self._paused_at: float | None = None
 
     def elapsed(self) -> float:
-        """Seconds that the search has run, without the pauses between sessions and the work that interruptions lost."""
+        """Seconds that the search has run, without the pauses between sessions.
+
+        Of a session that was killed, they end with its last score.
+        """
         now = time.monotonic() if self._paused_at is None else self._paused_at
         return self._spent + now - self._began
 

@@ -148,7 +148,9 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "beats the runner-up (trial 3) by more than noise is not known" in unknown
     equal = certainty(report(beyond_noise=False, standard_error=None, difference=0.0))
     assert "does not beat the runner-up (trial 3) by more than noise" in equal
-    assert "2 networks to the end, but only one of them could be delivered" in certainty(report(runner_up=None))
+    assert "2 networks reached the final training, but only one of them could be delivered" in certainty(
+        report(runner_up=None)
+    )
     assert "trained only one to the end" in certainty(report(runner_up=None, finalists=1))
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 

@@ -12,7 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 
+from lightcnn.engine.saved_state import NOTE
 from lightcnn.recipe import Augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
@@ -23,7 +26,7 @@ from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.files import remove_states, state_file
 from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
-from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore, paused_file
+from lightcnn.searching.trainings.jobs import FINAL, JobPart, TrainingJob, TrainingResult, WeightScore, paused_file
 from lightcnn.searching.trials.halving import Fidelity
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import ConvBlock, NetworkSpec
@@ -352,6 +355,15 @@ def test_a_continued_training_keeps_its_earlier_end(folder: RunFolder, failing_j
     assert not contents(folder)
 
 
+def test_a_continued_training_whose_session_was_killed_keeps_its_end_without_more_time(folder: RunFolder) -> None:
+    (before,) = trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(0)])
+    trainings(folder, FakeExecutor(folder), final_steps=300).begin(finalist(0))
+    executor = FakeExecutor(folder, seconds=0)
+    (after,) = trainings(folder, executor, final_steps=300).run([finalist(0)])
+    assert not executor.jobs
+    assert after.end == before.end is not None
+
+
 def test_a_training_that_is_repeated_from_another_rung_keeps_its_earlier_end(folder: RunFolder) -> None:
     (before,) = trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(0, RUNGS[0])])
     folder.write_bytes(before.end_file, b"the first end")
@@ -378,6 +390,23 @@ def test_a_plan_of_one_process_trains_one_network_at_once(
     assert (finals.running, evaluator(folder, executor, finals).workers) == (0, at_once)
 
 
+def write_paused(folder: RunFolder, job: TrainingJob) -> None:
+    """The state of a job that was paused at its beginning."""
+    content = save({"a": torch.zeros(1)}, {NOTE: JobPart(job=job).model_dump_json()})
+    folder.write_bytes(paused_file(job.target), content)
+
+
+def test_a_part_that_was_paused_is_left_out_if_the_training_must_end_before_it(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder, seconds=60)
+    finals = trainings(folder, executor)
+    finals.begin(finalist(0))
+    finals.take(executor.wait())
+    write_paused(folder, executor.jobs[-1])
+    again = FakeExecutor(folder, seconds=3)
+    trainings(folder, again).begin(finalist(0))
+    assert again.jobs[0].until < executor.jobs[-1].until
+
+
 @pytest.mark.parametrize("is_paused", [True, False])
 def test_a_part_that_was_paused_continues_though_less_time_is_left(folder: RunFolder, is_paused: bool) -> None:
     executor = FakeExecutor(folder, seconds=60)
@@ -386,14 +415,14 @@ def test_a_part_that_was_paused_continues_though_less_time_is_left(folder: RunFo
     finals.take(executor.wait())
     paused = executor.jobs[-1]
     if is_paused:
-        folder.write_bytes(paused_file(paused.target), b"a state")
+        write_paused(folder, paused)
     again = FakeExecutor(folder, seconds=40)
     trainings(folder, again).begin(finalist(0))
     assert (again.jobs[0] == paused) == is_paused
     assert again.jobs[0].source == paused.source
 
 
-@pytest.mark.parametrize(("seconds", "continues"), [(8, True), (90, False)])
+@pytest.mark.parametrize(("seconds", "continues"), [(12, True), (90, False), (2, False)])
 def test_a_fall_of_the_learning_rate_that_was_paused_continues_unless_there_is_more_time(
     folder: RunFolder, seconds: float, continues: bool
 ) -> None:
@@ -403,7 +432,7 @@ def test_a_fall_of_the_learning_rate_that_was_paused_continues_unless_there_is_m
     while executor.jobs[-1].training.steps is None:
         finals.take(executor.wait())
     paused = executor.jobs[-1]
-    folder.write_bytes(paused_file(paused.target), b"a state")
+    write_paused(folder, paused)
     again = FakeExecutor(folder, seconds=seconds)
     trainings(folder, again, most_steps=20_000).begin(finalist(0))
     assert (again.jobs[0] == paused) == continues
