@@ -134,7 +134,7 @@ def test_tables_and_goals_are_printed(capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().out
     assert "| digits | 1MFLOPs | 3 | 50.00 (" in text
     assert "| digits | 1MFLOPs | 3 | one trial | 1 | +25.00 (-78.08 to +128.08) | 51.54 |  | not worse |" in text
-    assert "not worse than one trial, everywhere: 1 of 1: met" in text
+    assert "not worse than one trial, everywhere: 1 of 1, of 8 setups planned: met" in text
 
 
 def test_arms_of_different_processors_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
