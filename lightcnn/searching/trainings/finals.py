@@ -344,7 +344,8 @@ class FinalTrainings:
         earlier = read_json(self._folder, progress_file(outcome.number, second=finalist.second), FinalProgress)
         if earlier is None or earlier.seed != fresh.seed:
             return fresh
-        kept = {"finished": self._endings(earlier), "ends": earlier.ends + (earlier.end is not None)}
+        endings = self._endings(earlier)
+        kept = {"finished": endings, "ends": earlier.ends + (earlier.end is not None)}
         unstarted = {"parts": (), "decay_steps": 0, "end": None, "pending": None, "finished": (), "ends": 0}
         if earlier.model_copy(update=unstarted) != fresh:
             return fresh.model_copy(update=kept)
@@ -352,20 +353,21 @@ class FinalTrainings:
             return fresh.model_copy(update=kept | {"pending": None if earlier.parts else earlier.pending})
         if earlier.end is not None and self._end(finalist, earlier, shared_by) > LONGER * earlier.end.step:
             return earlier.model_copy(update={"end": None, "decay_steps": 0, **kept})
-        endings = self._endings(earlier)
-        if earlier.end is None and endings:  # it was continued, but there is no more time for that
-            last = endings[0].last_step
-            if max(earlier.step, self._end(finalist, earlier, shared_by)) <= LONGER * last:
+        if earlier.end is None and endings:  # it was continued
+            longest = max(earlier.step, self._end(finalist, earlier, shared_by))
+            if longest <= LONGER * endings[0].last_step:  # but there is no more time for that
                 return endings[0].model_copy(update={"finished": endings[1:]})
         return earlier
 
     def _next_part(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
         """The next part of a finalist; None if it is at its end."""
+        if progress.end is not None:
+            return None
         end = self._end(finalist, progress, shared_by)
-        if progress.end is None and (job := self._paused_part(finalist, progress, shared_by, end)):
+        if job := self._paused_part(finalist, progress, shared_by, end):
             self._on_part(finalist, progress, end)
             return job
-        if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
+        if end - progress.step < max(1, MIN_GAIN * progress.step):
             return None
         decay_from = min(end - 1, round(end * (1 - DECAY_SHARE)))
         part = max(1, round(min(end, self._final_steps) / PARTS))

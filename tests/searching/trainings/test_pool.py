@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,17 +110,23 @@ def test_a_job_that_is_run_again_is_only_scored(data: PipelineData, tmp_path: Pa
     assert max(steps) == 29
 
 
+def signalling(steps: list[int], number: int) -> Callable[[int, int], None]:
+    """A function for beats that keeps the steps, and sends the signal to this process at the seventh."""
+
+    def note(trial: int, step: int) -> None:
+        steps.append(step)
+        if len(steps) == 7:
+            os.kill(os.getpid(), number)
+
+    return note
+
+
 def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
     data: PipelineData, tmp_path: Path
 ) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     steps: list[int] = []
-
-    def note(trial: int, step: int) -> None:
-        steps.append(step)
-        if len(steps) == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    note = signalling(steps, signal.SIGTERM)
     accumulating = job(training=job().training.model_copy(update={"accumulate": 3}))
     with restored(), interrupt.handling(), pytest.raises(interrupt.Stopped):
         alone = InProcess(data, folder, note)
@@ -137,12 +144,7 @@ def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
 def test_ctrl_c_in_a_notebook_pauses_the_training_of_its_process(data: PipelineData, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     steps: list[int] = []
-
-    def note(trial: int, step: int) -> None:
-        steps.append(step)
-        if len(steps) == 7:
-            os.kill(os.getpid(), signal.SIGINT)
-
+    note = signalling(steps, signal.SIGINT)
     with restored():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         alone = InProcess(data, folder, note)
