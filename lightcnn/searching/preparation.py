@@ -170,9 +170,12 @@ def _require_training(
     require_training(settings.training(default_training(1, images)), dataset.source, dataset.classes, images)
     first = space.candidate(space.first(), Random(settings.seed))
     training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
-    needed = workers * training_bytes(first.cost, training)
-    times = f" in {workers} workers" if workers > 1 else ""
-    require_memory(f"the first network of space {space.name}{times}", needed, device)
+    sharing = workers if device.type == "cpu" else 1  # every worker has a GPU of its own
+    needed = sharing * training_bytes(first.cost, training, device.type)
+    times = f" in {sharing} workers" if sharing > 1 else ""
+    fewer = "use fewer --workers, or " if sharing > 1 else ""
+    remedy = f"{fewer}reduce the budget, --input or the batch ({training.batch} images, --set training.batch=N)"
+    require_memory(f"the first network of space {space.name}{times}", needed, device, remedy=remedy)
 
 
 def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:

@@ -25,7 +25,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.arrays import recipe_head
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
-from lightcnn.devices import pick_device, require_memory
+from lightcnn.devices import SMALLER_NETWORK, pick_device, require_memory
 from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import DataMissing
@@ -141,13 +141,14 @@ def prepare(
 
 
 def _require_memory(recipe: Recipe, device: torch.device) -> None:
-    """Raises: InputError if weights, gradients, optimizer and one batch do not fit into the free memory of the device.
+    """Raises: InputError if what a training needs at least does not fit into the free memory of the device.
 
     A baseline is checked when it is built, an own module has been built.
     """
     if isinstance(recipe.network, NetworkSpec):
-        needed = training_bytes(cost(recipe.network), recipe.training)
-        require_memory(recipe.network.name or "network", needed, device)
+        needed = training_bytes(cost(recipe.network), recipe.training, device.type)
+        remedy = f"{SMALLER_NETWORK}, or training.batch, which is {recipe.training.batch}"
+        require_memory(recipe.network.name or "network", needed, device, remedy=remedy)
 
 
 def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings | None) -> dict[str, bytes]:
