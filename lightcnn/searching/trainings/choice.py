@@ -23,7 +23,7 @@ from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.deployment.quantization import quantized_probabilities
-from lightcnn.searching.metric_names import MetricName
+from lightcnn.searching.metric_names import MetricName, rank
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trials.finalists import STANDARD_ERRORS
@@ -122,8 +122,8 @@ def all_weights(
             to_beat = max(stage.ranks) if to_beat is None else to_beat
             first = not chosen  # of an end that cannot be read, the weights before it are candidates
             wanted = first or stage.ended
-            for averaged, rank in zip((True, False), stage.ranks, strict=True):
-                if wanted or rank > to_beat:
+            for averaged, score in zip((True, False), stage.ranks, strict=True):
+                if wanted or score > to_beat:
                     chosen += _evaluated(pipeline, folder, judge, finalist, stage, averaged)
         candidates += chosen
     return candidates
@@ -231,8 +231,9 @@ def _stages(finalist: Finalist, progress: FinalProgress, metric: MetricName) -> 
 def _ranks_at_rung(finalist: Finalist, metric: MetricName) -> tuple[float, float]:
     """Those of the last rung, where only the averaged weights were scored."""
     outcome = finalist.outcome
-    if metric == "accuracy":
-        return outcome.score or -math.inf, -math.inf
+    value = outcome.score if metric == "accuracy" else outcome.values.get(outcome.images)
+    if value is not None:
+        return rank(metric, value), -math.inf
     utility = outcome.utilities.get(outcome.images)
     return -math.inf if utility is None else -math.exp(-utility), -math.inf
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augment, Distillation, Optimisation, Seed
-from lightcnn.searching.metric_names import MetricName
+from lightcnn.searching.metric_names import MetricName, rank
 from lightcnn.spec import NetworkSpec
 
 Count = Annotated[int, Field(ge=0)]
@@ -64,10 +64,9 @@ class WeightScore(Frozen):
         return {"accuracy": self.accuracy, "log_loss": self.raw_log_loss}.get(metric, self.equal_metric)
 
     def rank(self, metric: MetricName) -> float:
-        """The metric, or what is used in place of it: the higher the better."""
-        if metric == "accuracy":
-            return self.accuracy
-        return -(self.raw_log_loss if metric == "log_loss" and self.raw_log_loss is not None else self.loss)
+        """The metric, with the sign that makes higher numbers better; minus the loss if the metric is undefined."""
+        value = self.value(metric)
+        return -self.loss if value is None else rank(metric, value)
 
 
 class TrainingResult(Frozen):

@@ -27,8 +27,11 @@ ALONE = np.array([str(i) for i in range(8)])
 
 
 def judge(groups: np.ndarray, metric: MetricName = "accuracy") -> Judge:
-    """Judges images that all are of class 1."""
-    return Judge(metric, np.ones(len(groups), dtype=np.int64), groups, ("a", "b"))
+    """Judges images that all are of class 1; by a metric of classes, only the first one is not."""
+    labels = np.ones(len(groups), dtype=np.int64)
+    if metric not in ("accuracy", "log_loss"):
+        labels[0] = 0
+    return Judge(metric, labels, groups, ("a", "b"))
 
 
 def weights(trial: int, correct: str, step: int, *, averaged: bool = True, second_seed: bool = False) -> Weights:
@@ -295,22 +298,22 @@ def weights_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     )
 
     def result(step: int, score: WeightScore) -> TrainingResult:
-        live = score.model_copy(update={"accuracy": 0.1, "raw_log_loss": 9.0})
+        live = score.model_copy(update={"accuracy": 0.1, "raw_log_loss": 9.0, "equal_metric": 0.1})
         return TrainingResult(trial=3, rung=-1, step=step, images=step, seconds=1.0, averaged=score, live=live)
 
     def of(
         metric: MetricName, values: Sequence[float], unreadable: Sequence[str] = (), **changes: object
     ) -> list[Weights]:
-        """For scores at the rung, the three parts, and the end: accuracies, or log losses."""
+        """For scores at the rung, the three parts, and the end: values of the metric."""
         missing[:] = [f"trainings/000003-{name}.safetensors" for name in unreadable]
-        key = "accuracy" if metric == "accuracy" else "raw_log_loss"
+        key = {"accuracy": "accuracy", "log_loss": "raw_log_loss"}.get(metric, "equal_metric")
         scores = [WeightScore(**{"accuracy": 0.5, "log_loss": 1.0, key: value}) for value in values]
         parts = tuple(result(40 * number, score) for number, score in enumerate(scores[1:4], start=1))
         progress = FinalProgress(
             trial=3, seed=0, images=200, first_step=20, parts=parts, decay_steps=30, end=result(150, scores[4])
         ).model_copy(update=changes)
         outcome = SimpleNamespace(
-            number=3, score=values[0], images=200, utilities={200: -math.log(values[0])} if metric != "accuracy" else {}
+            number=3, score=values[0], images=200, values={200: values[0]} if metric != "accuracy" else {}
         )
         finalist: Any = SimpleNamespace(
             outcome=outcome, second=False, candidate=SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8)))
@@ -335,6 +338,8 @@ def test_earlier_weights_that_scored_higher_are_candidates(candidates: Any) -> N
     ]  # fmt: skip
     assert candidates("log_loss", [0.6, 0.204, 0.21, 0.3, 0.234]) == [*end, ("stable-40", True)]
     assert candidates("log_loss", [0.2, 0.9, 0.9, 0.9, 0.234]) == [*end, ("200", True)]
+    assert candidates("f1", [0.5, 0.95, 0.7, 0.8, 0.9]) == [*end, ("stable-40", True)]
+    assert candidates("balanced_accuracy", [0.95, 0.5, 0.7, 0.8, 0.9]) == [*end, ("200", True)]
 
 
 def test_of_an_end_that_cannot_be_read_the_weights_before_are_candidates(candidates: Any) -> None:
