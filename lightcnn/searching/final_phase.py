@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from lightcnn.engine.loop import limited_threads
@@ -133,7 +134,7 @@ class FinalPhase:
         if steps <= LONGER * newest_steps(parts.folder):
             return self._newest_ensemble()
         members = best_members(choose(trained.weights, parts.judge).networks, pipeline)
-        with limited_threads(1 if self._clock.left() is None else None):  # without a clock, as on any machine
+        with self._same_rounding():
             predictions = mean_predictions(members, pipeline, parts.folder)
         if predictions is None:
             return ""
@@ -195,7 +196,12 @@ class FinalPhase:
 
     def _weights(self, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]) -> list[Weights]:
         parts = self._parts
-        return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
+        with self._same_rounding():
+            return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
+
+    def _same_rounding(self) -> AbstractContextManager[None]:
+        """Without a clock, one thread: what is predicted and chosen is then the same for every number of cores."""
+        return limited_threads(1 if self._clock.left() is None else None)
 
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
