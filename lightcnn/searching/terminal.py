@@ -48,7 +48,7 @@ class SearchView(LiveView, SearchProgress):
         self._trials: int | None = None
         self._plan: Any = None
         self._phase, self._current, self._read, self._timed = "reading images", "", "", ""
-        self._is_timing = False
+        self._is_timing = self._is_shared = False
         self._running: dict[int, _Running] = {}
         self._best: _Best | None = None
         self._states: dict[int, str] = {}
@@ -121,6 +121,7 @@ class SearchView(LiveView, SearchProgress):
 
     def joined(self, machines: int, workers: int) -> None:
         """Shows how many processes work."""
+        self._is_shared = True
         processes = "one process trains" if machines == 1 else f"{machines} processes train"
         self.line(f"{processes} with {'one worker' if workers == 1 else f'{workers} workers'}")
 
@@ -256,14 +257,23 @@ class SearchView(LiveView, SearchProgress):
         )
 
     def _format_time(self) -> str:
-        """Time spent, and what is left: seconds, or trials without a time limit."""
+        """Time spent, and what is left; without a time limit, of the trials, and about how long they take."""
         if self._clock is None:
             return ""
         left = self._clock.left()
         spent = format_duration(self._clock.elapsed())
         if left is None:
-            return f"{spent} spent, {len(self._states)} of {self._trials} trials"
+            return f"{spent} spent, {len(self._states)} of {self._trials} trials{self._format_rest()}"
         return f"{spent} spent, {format_duration(max(left, 0))} left"
+
+    def _format_rest(self) -> str:
+        """About how long the trials and the final trainings take that are left, at the speed of this session."""
+        if not self._images or self._trials is None or self._is_shared:
+            return ""
+        passed = max(time.monotonic() - self._began, 1e-9)
+        speed_of_worker = self._images / passed / self._plan.workers
+        rest = self._plan.fixed_seconds(self._settings.epochs, self._trials, speed_of_worker) - passed
+        return f", {about(rest)} left" if rest > 0 else ""
 
 
 @dataclass

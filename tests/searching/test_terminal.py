@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +35,11 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[float]) -> None:
+CANDIDATE = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
+
+
+def planned_view(folder: Path, left: float | None, **limits: float | None) -> SearchView:
+    """The view of a search of ten epochs by two workers after 65 seconds, with rungs of 10 and 30 steps."""
     plan = make_plan(
         fingerprint="a", images=12_800, workers=2, finalists=2, limit=None, epochs=10
     ).model_copy(update={"rungs": (1_280, 3_840)})  # fmt: skip
@@ -44,12 +49,29 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
         covered=False,
         limited=lambda trials: trials,
     )
-    clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: 55.0)
-    settings = SimpleNamespace(data="digits", seconds=120.0, epochs=None, trials=None)
+    clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: left)
+    settings = SimpleNamespace(**{"data": "digits", "seconds": None, "epochs": 10, "trials": None, **limits})
     view = SearchView(CommandConsole(stderr=True), quiet=True)
-    run: Any = SimpleNamespace(path=tmp_path)
+    run: Any = SimpleNamespace(path=folder)
     view.planned(PlannedSearch(run, space, plan, clock, settings, 2_500, None, (), False))
-    candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
+    return view
+
+
+def test_without_a_time_limit_the_view_states_how_long_the_trials_take(tmp_path: Path, seconds: list[float]) -> None:
+    view = planned_view(tmp_path, None, trials=6)
+    view.started(CANDIDATE, Fidelity(7, 0, 1_280, 0))
+    assert "1:05 spent, 0 of 6 trials" in rendered(view)
+    assert "left" not in rendered(view), "the speed is not known yet"
+    view.stepped(7, 10)
+    seconds[0] += 2
+    # 320 images a second by each worker; 6 × 1,280 + 2 × 2,560 by both, and 128,000 - 3,840 for the finalist of each
+    assert "1:05 spent, 0 of 6 trials, about 6.8 minutes left" in rendered(view)
+    view.joined(2, 4)
+    assert "left" not in rendered(view), "the speed of other machines is not known"
+
+
+def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Path, seconds: list[float]) -> None:
+    view, candidate = planned_view(tmp_path, 55.0, seconds=120.0, epochs=None), CANDIDATE
     view.started(candidate, Fidelity(7, 1, 3_840, 0))
     view.stepped(7, 0)  # a worker beats before it has read the state of the training
     view.stepped(7, 12)  # two steps of 128 images after the ten of the first rung
