@@ -16,7 +16,8 @@ from lightcnn.searching.strategies.predictor import LearningCurves, network_cost
 from lightcnn.searching.trials.storage import Outcome
 
 MIN_IMPORTANCE_NETWORKS = 30
-"""Networks that the importance of genes needs."""
+"""Networks that the importance of genes needs. On 60 made-up tables, its first gene was the right one in 37 % with 30
+networks, in 27 % with 8 to 20, and in 7 % of random orders (tests/benchmarks/importance.py)."""
 TREES = 16
 """Trees of the forest that importance is computed from: a fourth of Optuna's default, which takes seconds."""
 
@@ -27,14 +28,14 @@ def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str,
     curves = LearningCurves.fit(scored, partial(network_costs, space))
     finals = _finals(curves, result)
     predicted, reached = [row["predicted"] for row in finals], [row["reached"] for row in finals]
-    ended = [(row["predicted"], row["ended"]) for row in finals if row["ended"] is not None]
+    ended = [row for row in finals if row["ended"] is not None]
     return {
         "left_out": _left_out(curves),
         "finals": finals,
         "finals_error": _error(map(math.log, predicted), map(math.log, reached)) if finals else None,
         "finals_rank_correlation": rank_correlation(predicted, reached),
         "finals_rank_correlation_of_scores": _correlation_of_scores(finals, result),
-        "finals_end_rank_correlation": rank_correlation(*map(list, zip(*ended, strict=True))) if ended else None,
+        "finals_end_rank_correlation": _correlation_of_ends(curves, ended),
         "trials": [
             {
                 "trial": outcome.number,
@@ -110,6 +111,15 @@ def _correlation_of_scores(finals: Sequence[Mapping[str, Any]], result: SearchRe
     rung = min((of[row["trial"]].images for row in finals), default=0)
     scores = [log_loss(of[row["trial"]].utilities[rung]) for row in finals]
     return rank_correlation(scores, [row["reached"] for row in finals])
+
+
+def _correlation_of_ends(curves: LearningCurves | None, ended: Sequence[Mapping[str, Any]]) -> float | None:
+    """How predictions at one length, the longest, rank the ends of these final trainings."""
+    if curves is None or not ended:
+        return None
+    promises = curves.at(max(row["images"] for row in ended))
+    predicted = {outcome.number: log_loss(promise) for outcome, promise in zip(curves.outcomes, promises, strict=True)}
+    return rank_correlation([predicted[row["trial"]] for row in ended], [row["ended"] for row in ended])
 
 
 def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[str, Any]]:
