@@ -88,6 +88,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(_second_seeds_line(again, compared))
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
+    elif compared["networks"] > 1:
+        lines.append(_alone(compared))
     lines += _slow_lines(report)
     if front := front_line(report):
         lines.append(front)
@@ -271,22 +273,25 @@ def certainty(report: Mapping[str, Any]) -> str:
     compared, best = report["comparison"], report["best"]["trial"]
     if compared["networks"] == 1:
         return "The search trained a single network, so it could not compare it with another one."
-    if compared["runner_up"] is None and compared["finalists"] > 1:
-        return (
-            f"{compared['finalists']} networks reached the final training, but only one of them could be delivered: "
-            "there was nothing to choose."
-        )
     if compared["runner_up"] is None:
-        return (
-            f"The search compared {compared['networks']} networks, but trained only one to the end: whether another "
-            "one would end better is not known."
-        )
+        reason = _alone(compared)
+        return f"{reason[0].upper()}{reason[1:]}."
     other = f"the runner-up (trial {compared['runner_up']['trial']})"
     if compared["beyond_noise"]:
         return f"On validation, the winner (trial {best}) beats {other} by more than the noise of the images."
     if compared["standard_error"] is None and compared["difference"]:
         return f"Whether the winner (trial {best}) beats {other} by more than noise is not known: both may be as good."
     return f"On validation, the winner (trial {best}) does not beat {other} by more than noise: both may be as good."
+
+
+def _alone(compared: Mapping[str, Any]) -> str:
+    """Why the choice of a network among several was not checked: there was no second one after the final trainings."""
+    if compared["finalists"] > 1:
+        return (
+            f"{compared['finalists']} networks reached the final training, but only one of them could be delivered: "
+            "there was nothing to choose"
+        )
+    return "only one network was trained to the end: whether another one would end better is not known"
 
 
 def seeds_line(report: Mapping[str, Any]) -> str | None:

@@ -139,6 +139,8 @@ def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
         "one network was trained, to 122.1k images",
         "the final training was cut short: 122.1k images instead of 200k",
     ]
+    unchecked = comparison_lines(report(runner_up=None, finalists=1))
+    assert "only one network was trained to the end: whether another one would end better is not known" in unchecked
 
 
 def test_one_sentence_states_how_sure_the_choice_is() -> None:
@@ -151,7 +153,7 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "2 networks reached the final training, but only one of them could be delivered" in certainty(
         report(runner_up=None)
     )
-    assert "trained only one to the end" in certainty(report(runner_up=None, finalists=1))
+    assert "Only one network was trained to the end: whether" in certainty(report(runner_up=None, finalists=1))
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 
 
