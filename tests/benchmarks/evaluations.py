@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from itertools import count, islice
 from random import Random
 
 import numpy as np
@@ -61,25 +62,34 @@ def evaluations(
     table: WidthDepthTable, values: NDArray[np.float64], strategy: str, seed: int, *, limit: int, lag: int
 ) -> int:
     """Trials until the entry with the best score is within `NEAR` of the best value; at most `limit`."""
+    best = -np.inf
+    for number, (entry, trial) in enumerate(islice(trials(table, values, strategy, seed, lag=lag), limit), start=1):
+        assert trial.value is not None
+        if trial.value > best:
+            best = trial.value
+            if values[entry.row] >= values.max() - NEAR:
+                return number
+    return limit
+
+
+def trials(
+    table: WidthDepthTable, values: NDArray[np.float64], strategy: str, seed: int, *, lag: int
+) -> Iterator[tuple[Entry, FrozenTrial]]:
+    """The entries of a search without an end, and the trials that have scored them."""
     study, sampler = (
         optuna.create_study(direction="maximize"),
         SeededSampler(Bands((table,)), PROPOSALS[strategy], seed),
     )
     waiting: deque[FrozenTrial] = deque()
     known: set[str] = set()
-    best = -np.inf
-    for number in range(limit):
+    for number in count():
         entry = _entry(table, sampler, study, number, seed, known)
         known.add(entry.key)
         score = values[entry.row] + Random(f"{seed}/{entry.key}").gauss(0, NOISE)
-        waiting.append(_scored(table, entry, score / 100))
-        if score > best:
-            best = score
-            if values[entry.row] >= values.max() - NEAR:
-                return number + 1
+        waiting.append(scored(table, entry, score / 100))
+        yield entry, waiting[-1]
         if len(waiting) == lag:
             study.add_trial(waiting.popleft())
-    return limit
 
 
 def _entry(
@@ -96,7 +106,7 @@ def _entry(
     return entry
 
 
-def _scored(table: WidthDepthTable, entry: Entry, score: float) -> FrozenTrial:
+def scored(table: WidthDepthTable, entry: Entry, score: float) -> FrozenTrial:
     """A trial that has trained this entry, as proposals read it."""
     return create_trial(
         value=score,
