@@ -32,6 +32,7 @@ from lightcnn.inference import probabilities
 from lightcnn.network import build, fold
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.report.wording import certainty, comparison_lines, plan_lines
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.report.wording import METRICS
 
@@ -81,6 +82,19 @@ def test_json_is_the_report_and_nothing_else(finished):
     out, printed, shown = finished
     assert json.loads(printed) == RunFolder.load(out).report
     assert "trial 0" in shown
+
+
+def test_the_plan_is_printed_before_the_first_result(finished):
+    shown = finished[2]
+    assert 0 < shown.index("plan: about 3 networks are compared") < shown.index("trial 0")
+
+
+def test_the_page_says_what_was_planned_and_compared_and_how_sure_the_choice_is(finished):
+    page, report = read_page((finished[0] / "report.html").read_bytes()), RunFolder.load(finished[0]).report
+    sentences = [*plan_lines(report["plan"]), *comparison_lines(report)]
+    assert len(sentences) > 3
+    for line in (certainty(report), *(f"{line[0].upper()}{line[1:]}" for line in sentences)):
+        assert line in page
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -226,16 +240,21 @@ def test_the_recipe_trains_the_same_weights_again(finished, tmp_path):
 def timeless_trials(workers, data, kill=0):
     """The trials and the weights of a search by so many workers, one of which is killed `kill` times."""
     out = f"workers-{workers}-{kill}"
-    command = [*SMALL[:-1], str(workers), "--data", data, "--out", out, "--quiet"]
-    child = subprocess.Popen([sys.executable, "-m", "lightcnn", *command])
-    for _ in range(kill):
-        deadline = time.monotonic() + 120
-        while not list(Path(out, "trainings").glob("*-*.safetensors")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        workers_of = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        os.kill(int(workers_of[0]), signal.SIGKILL)
-    assert child.wait(timeout=250) == 0
+    run_search([*SMALL[:-1], str(workers), "--data", data, "--out", out, "--quiet"], [1] * kill)
     return timeless(Path(out)), Path(out, "weights.safetensors").read_bytes()
+
+
+def run_search(arguments, kills=()):
+    """Runs a search in a process. For each of `kills`, one of its workers is killed once so many states are on disk."""
+    child = subprocess.Popen([sys.executable, "-m", "lightcnn", *arguments])
+    trainings = Path(arguments[arguments.index("--out") + 1], "trainings")
+    for states in kills:
+        deadline = time.monotonic() + 120
+        while len(list(trainings.glob("*-*.safetensors"))) < states and time.monotonic() < deadline:
+            time.sleep(0.02)
+        workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        os.kill(int(workers[0]), signal.SIGKILL)
+    assert child.wait(timeout=250) == 0
 
 
 def test_the_number_of_workers_changes_neither_trials_nor_weights(finished, data):
@@ -259,19 +278,22 @@ def test_four_workers_of_which_some_are_killed_find_the_same(finished, data):
 
 @pytest.mark.long
 def test_two_workers_propose_the_same_from_scores(tmp_path):
-    """The surrogate is fitted to eight scores, and a task knows those of the tasks up to eight before it."""
+    """The surrogate is fitted to eight scores, and a task knows those of the tasks up to eight before it.
+
+    Two workers are killed in the third search: among random draws, and when the surrogate proposes.
+    """
     (tmp_path / "space.yaml").write_text(SPACE.replace("high: 8", "high: 16"))
-    command = ["search", "--budget", BUDGET, "--space", "space.yaml", "--data", "digits", "--trials", "18"]
-    for workers in ("1", "2"):
-        options = ["--epochs", "1", "--workers", workers, "--out", workers, "--quiet"]
-        assert subprocess.run([sys.executable, "-m", "lightcnn", *command, *options], timeout=250).returncode == 0
-    alone, shared = timeless(tmp_path / "1"), timeless(tmp_path / "2")
-    assert alone == shared
+    command = ["search", "--budget", BUDGET, "--space", "space.yaml", "--data", "digits", "--trials", "18", "--quiet"]
+    kills = [3, 8] if Path("/proc").is_dir() else []
+    for workers, out, killed in (("1", "1", []), ("2", "2", []), ("2", "killed", kills)):
+        run_search([*command, "--epochs", "1", "--workers", workers, "--out", out], killed)
+    alone = timeless(tmp_path / "1")
+    assert alone == timeless(tmp_path / "2") == timeless(tmp_path / "killed")
     assert [row["fidelity"] for row in alone[:10]] == [alone[0]["fidelity"]] * 10, (
         "ten tasks, so the last trials see ten"
     )
     assert len(alone) == 18
-    assert Path("1/weights.safetensors").read_bytes() == Path("2/weights.safetensors").read_bytes()
+    assert len({Path(out, "weights.safetensors").read_bytes() for out in ("1", "2", "killed")}) == 1
 
 
 @pytest.mark.long
@@ -574,13 +596,29 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
     assert "plan: one network is trained, to about" in printed.err
     assert "one network was trained" in printed.out
     assert "nothing was compared: the space has no other" in printed.out + printed.err
-    assert "another one may be better" not in (tmp_path / "one" / "report.html").read_text()
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "The search trained a single network, so it could not compare it with another one." in page
     assert run([*arguments, "--dry-run"]) == 0
     line = r"ends    after 1 trial, about \d+ seconds without trainings with other seeds; nothing was trained"
     assert re.search(line, capsys.readouterr().out)
     assert [row["state"] for row in rows(tmp_path / "one")] == ["complete"]
     assert int(rows(tmp_path / "one")[0]["macs"]) > 0
     assert run(["search", "--resume", "--out", "one", "--epochs", "3", "--workers", "1", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("workers", "place", "remedy"), [("1", "micro", ""), ("2", "micro in 2 workers", "use fewer --workers, or ")]
+)
+def test_too_little_memory_for_the_workers_is_refused(workers, place, remedy, data, capsys, monkeypatch):
+    monkeypatch.setattr("lightcnn.devices.free_memory", lambda device: 100_000)
+    command = ["search", "--budget", "1MFLOPs", "--data", data, "--trials", "3", "--workers", workers, "--out", "none"]
+    assert run(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        rf"lightcnn: the first network of space {place}: needs at least [\d.]+MB of memory, but 80% .* are 80kB; "
+        rf"{remedy}reduce the budget, --input or the batch \(8 images, --set training.batch=N\)", line
+    ), line  # fmt: skip
+    assert not Path("none").exists()
 
 
 def test_no_permission_to_write(tmp_path, capsys):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_until_there_are_enough_scores_the_draw_least_like_the_known_is_proposed
     known = [Point({"x": 10, "kind": "a"}), Point({"x": 60, "kind": "a"})]
     assert surrogate._furthest(TableSpace(), drawn, known).shape["x"] == 99
     assert surrogate._furthest(TableSpace(), drawn, []) is drawn[0]
+
+
+def test_the_largest_expected_improvement_is_proposed() -> None:
+    """Of equal means the less certain one, of equally certain ones the higher mean; a sure small gain loses."""
+    search = object.__new__(surrogate._Search)
+    search._known, search._incumbent = set(), 0.0
+    predictions = {10: (0.0, 0.1), 20: (0.0, 1.0), 30: (0.5, 0.1), 40: (-1.0, 0.5), 50: (0.3, 1e-6)}
+    search._scaler = SimpleNamespace(points=lambda candidates: [point.shape["x"] for point in candidates])
+    search._process = SimpleNamespace(predict=lambda points: np.array([predictions[x] for x in points]).T)
+    ranked = search._ranked([Point({"x": x, "kind": "a"}) for x in predictions])
+    assert [point.shape["x"] for point in ranked] == [30, 20, 50, 10, 40]
 
 
 def test_after_the_start_proposals_are_better_than_before(tmp_path: Path) -> None:
