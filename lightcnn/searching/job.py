@@ -105,9 +105,9 @@ def search(
 ) -> Run:
     """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
-    Without `trials` and `time`, the search takes two minutes. With `resume`, arguments that are left out are those of
-    the search in `out`; only `data` must be given again if they are arrays. A finished search continues with larger
-    limits; without any, it is returned as it is, but not for other arrays.
+    Without `trials` and `time`, the search takes two minutes. With `resume`, arguments that are left out or equal to
+    their default are those of the search in `out`; only `data` must be given again if they are arrays. A finished
+    search continues with larger limits; without any, it is returned as it is, but not for other arrays.
 
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams". Needed unless `resume` is set.
