@@ -21,6 +21,7 @@ from lightcnn.data.randomness import COLUMN, uniform
 from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.loss_tally import Tally, count_alone
 from lightcnn.engine.losses import Objective, class_weights
+from lightcnn.engine.memory import is_mixed
 from lightcnn.engine.state import State
 from lightcnn.recipe import Augment, Optimisation
 
@@ -67,7 +68,7 @@ def fit(
     weights = class_weights(settings, labels, preprocess.classes)
     objective = Objective(settings, weights, lessons.settings if lessons else None)
     size = (preprocess.size, preprocess.size)
-    mixed = device.type == "cuda" and settings.mixed_precision == "auto"
+    mixed = is_mixed(settings, device.type)
     last = state.steps if until is None else min(until, state.steps)
     is_paused = False
     with interrupt.deferred(), own_randomness(device), limited_threads(settings.threads):

@@ -8,8 +8,9 @@ from lightcnn.recipe import Optimisation
 
 COPIES = {"adam": 4, "adamw": 4, "sgd": 3, "rmsprop": 3}
 """Optimizer → numbers that a training keeps for each parameter: itself, its gradient, and the optimizer's own."""
-KEPT = 2
-"""Tensors that are kept for the gradient of each norm: its input, and its output or what is computed from it."""
+KEPT = 1.5
+"""Tensors of the size of a norm's output that are kept for the gradients, for each norm: its input and, but for norms
+whose sum or mean is taken, its output or what is computed from that."""
 MIXED_BYTES = 2
 """Bytes of an activation in mixed precision."""
 
@@ -23,6 +24,11 @@ def training_bytes(total: Cost, settings: Optimisation, device: str) -> int:
         device: Where it is trained: "cpu" or "cuda".
     """
     copies = COPIES[settings.optimizer] + (settings.ema > 0)
-    mixed = device == "cuda" and settings.mixed_precision == "auto"
-    activations = max(total.peak_activations, KEPT * total.norm_elements)
-    return FLOAT_BYTES * copies * total.params + (MIXED_BYTES if mixed else FLOAT_BYTES) * settings.batch * activations
+    activations = max(total.peak_activations, int(KEPT * total.norm_elements))
+    of_each = MIXED_BYTES if is_mixed(settings, device) else FLOAT_BYTES
+    return FLOAT_BYTES * copies * total.params + of_each * settings.batch * activations
+
+
+def is_mixed(settings: Optimisation, device: str) -> bool:
+    """Whether a training on this type of device computes activations in bfloat16."""
+    return device == "cuda" and settings.mixed_precision == "auto"

@@ -17,9 +17,10 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, make_split
-from lightcnn.devices import require_memory
+from lightcnn.devices import MEMORY_SHARE, free_memory, require_memory
 from lightcnn.engine.memory import training_bytes
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.recipe import Optimisation
 from lightcnn.recipe_defaults import default_augment, default_training, require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -142,7 +143,10 @@ def prepare(
         latencies = _measured_latencies(fitting, budget, settings, dataset.size, began, progress, wait_until_idle)
     space = _budgeted(fitting, budget, settings, dataset.size, latencies)
     require_deployable(space, settings.deploy)
-    _require_training(space, settings, dataset, sets, device, workers)
+    training = settings.training(default_training(1, len(sets.train)))
+    require_training(training, dataset.source, dataset.classes, len(sets.train))
+    if existing is None:
+        _require_memory(space, settings, training, device, workers)
     if isinstance(teacher, (NewTeacher, TeacherRun)) and settings.seconds is not None:
         wait_until_idle()
         before = teaching_seconds(existing) if existing else 0.0
@@ -159,23 +163,21 @@ def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     return dataset
 
 
-def _require_training(
-    space: BudgetedSpace, settings: SearchSettings, dataset: Dataset, sets: Split, device: torch.device, workers: int
+def _require_memory(
+    space: BudgetedSpace, settings: SearchSettings, training: Optimisation, device: torch.device, workers: int
 ) -> None:
-    """Checks that every worker can train the first network.
-
-    Raises: BudgetError; InputError if what `--set` sets does not fit the data, or a training does not fit into memory.
-    """
-    images = len(sets.train)
-    require_training(settings.training(default_training(1, images)), dataset.source, dataset.classes, images)
+    """Raises: BudgetError; InputError if the trainings of the first network by all workers do not fit into memory."""
     first = space.candidate(space.first(), Random(settings.seed))
-    training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
-    sharing = workers if device.type == "cpu" else 1  # every worker has a GPU of its own
-    needed = sharing * training_bytes(first.cost, training, device.type)
-    times = f" in {sharing} workers" if sharing > 1 else ""
-    fewer = "use fewer --workers, or " if sharing > 1 else ""
-    remedy = f"{fewer}reduce the budget, --input or the batch ({training.batch} images, --set training.batch=N)"
-    require_memory(f"the first network of space {space.name}{times}", needed, device, remedy=remedy)
+    of_one = training_bytes(first.cost, training.model_copy(update={"ema": AVERAGING}), device.type)
+    at_once = (
+        min(workers, space.limited(settings.trials) or workers) if device.type == "cpu" else 1
+    )  # GPUs are not shared
+    remedy = f"reduce the budget, --input or the batch ({training.batch} images, --set training.batch=N)"
+    free = free_memory(device)
+    if at_once > 1 and free is not None and (fitting := int(MEMORY_SHARE * free / of_one)):
+        remedy = f"use --workers {fitting}, or {remedy}"
+    times = f" in {at_once} workers" if at_once > 1 else ""
+    require_memory(f"the first network of space {space.name}{times}", at_once * of_one, device, remedy=remedy)
 
 
 def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:

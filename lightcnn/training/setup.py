@@ -117,7 +117,6 @@ def prepare(
     Raises: InputError.
     """
     torch_device = pick_device(device)
-    _require_memory(draft.recipe, torch_device)
     source, dataset = read or _read(draft, progress)
     parts = make_split(dataset, draft.recipe.seed, draft.recipe.reading)
     positive = dataset.classes[1] if len(dataset.classes) == 2 else None
@@ -129,6 +128,7 @@ def prepare(
         lambda: unknown.extend(require_unseen(recipe, dataset, parts, resumed)),
         lambda: expected_statistics(recipe),
     )
+    _require_memory(recipe, torch_device)
     require_module(recipe, images, torch_device)
     dataset = replace(
         dataset,
@@ -143,7 +143,7 @@ def prepare(
 def _require_memory(recipe: Recipe, device: torch.device) -> None:
     """Raises: InputError if what a training needs at least does not fit into the free memory of the device.
 
-    A baseline is checked when it is built, an own module has been built.
+    Of a baseline, the weights are checked when it is built; an own module has been built.
     """
     if isinstance(recipe.network, NetworkSpec):
         needed = training_bytes(cost(recipe.network), recipe.training, device.type)

@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 
 import lightcnn
 from lightcnn.cli.main import run
+from lightcnn.cost import cost
 from lightcnn.data.sources.load import load
+from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError
 from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Recipe
@@ -288,6 +290,25 @@ def test_a_default_batch_that_is_too_large_is_reduced_with_a_warning(recipe, cap
     assert warning["message"].startswith(f"The batch size was adapted to {images} training images: 128 → 32;")
     assert run(["train", "default.yaml", "--set", "training.batch=256", "--dry-run"]) == 2
     assert "training.batch: 256 images, but the training set" in capsys.readouterr().err
+
+
+def test_the_memory_of_a_training_is_that_of_the_batch_for_its_data(recipe, capsys, monkeypatch):
+    """About 10 kB for each of 32 images, not of 128, and the weights and their copies."""
+    Path("default.yaml").write_text(Path(recipe).read_text().replace("batch: 16, ", ""))
+    trained = read_recipe_argument("default.yaml", ()).recipe
+    needed = [
+        training_bytes(cost(trained.network), trained.training.model_copy(update={"batch": batch}), "cpu")
+        for batch in (32, 128)
+    ]
+    assert needed[0] < 0.3 * needed[1]
+    monkeypatch.setattr("lightcnn.devices.free_memory", lambda device: needed[0] / 0.8 + 10)
+    assert run(["train", "default.yaml", "--dry-run", "--quiet"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("lightcnn.devices.free_memory", lambda device: needed[0] / 0.8 - 10)
+    assert run(["train", "default.yaml", "--dry-run", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(("lightcnn: tiny: needs at least ", "lightcnn: network: needs at least "))
+    assert error.endswith("or the size of its input, or training.batch, which is 32\n")
 
 
 def test_a_resumed_training_still_warns_that_its_network_was_adapted(half, capsys):
