@@ -25,7 +25,8 @@ from lightcnn.searching.settings import SearchSettings
 BUSY_ERROR = 0.3
 """Predicted times that are worse were measured while other programs ran: 11 % is usual."""
 
-TEACHING = "training the teacher"
+TEACHING, COMPARING, FINAL_TRAINING = "training the teacher", "comparing networks", "final training"
+"""Phases of a search."""
 
 
 class _Best(NamedTuple):
@@ -54,6 +55,7 @@ class SearchView(LiveView, SearchProgress):
         self._states: dict[int, str] = {}
         self._reached: dict[int, tuple[int, ...]] = {}
         self._groups, self._images, self._began = 1, 0.0, 0.0
+        self._busy, self._counted = 0.0, 0.0
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
@@ -98,7 +100,8 @@ class SearchView(LiveView, SearchProgress):
         space, plan, settings = search.space, search.plan, search.settings
         self._budget, self._clock, self._settings, self._plan = space.budget, search.clock, settings, plan
         self._groups, self._began, self._trials = search.groups, time.monotonic(), space.limited(settings.trials)
-        self._phase, self._current = "comparing networks", ""
+        self._counted = self._began
+        self._phase, self._current = COMPARING, ""
         if search.is_over:
             longer = longer_command(
                 search.run.path, longer_time(settings.seconds, search.clock.elapsed()), settings.data
@@ -135,6 +138,7 @@ class SearchView(LiveView, SearchProgress):
         """Shows the network that is trained."""
         size = candidate.spec.input[1]
         network = f"{size}×{size} input, {len(candidate.spec.stages)} stages"
+        self._count_busy()
         before = self._plan.steps(self._plan.rungs[fidelity.rung - 1]) if fidelity.rung else 0
         self._running[fidelity.trial] = _Running(network, candidate.cost, self._plan.steps(fidelity.images), before)
 
@@ -146,6 +150,7 @@ class SearchView(LiveView, SearchProgress):
 
     def finished(self, outcome: Any, error: str) -> None:
         """Shows a score or the end of a trial: as a line if there is no live view or the trial failed."""
+        self._count_busy()
         if outcome.number in self._running and not error:
             self.stepped(outcome.number, self._running[outcome.number].steps)
         self._running.pop(outcome.number, None)
@@ -162,11 +167,12 @@ class SearchView(LiveView, SearchProgress):
 
     def searched(self) -> None:
         """Shows that the final training begins."""
-        self._phase, self._current = "final training", ""
+        self._phase, self._current = FINAL_TRAINING, ""
 
     def retraining(self, finalist: Any, progress: Any, end: int) -> None:
         """Shows a part of a final training."""
         number, size = finalist.outcome.number, finalist.candidate.spec.input[1]
+        self._count_busy()
         self.stepped(number, progress.step)
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
@@ -180,6 +186,7 @@ class SearchView(LiveView, SearchProgress):
 
     def retrained(self, finalist: Any, progress: Any) -> None:
         """Removes the bar of a final training."""
+        self._count_busy()
         self._running.pop(finalist.outcome.number, None)
         if (end := progress.end) is not None and end.averaged is not None:
             self._compare(_Best(end.averaged.loss, end.averaged.accuracy, end.images, finalist.outcome.number))
@@ -267,13 +274,22 @@ class SearchView(LiveView, SearchProgress):
         return f"{spent} spent, {format_duration(max(left, 0))} left"
 
     def _format_rest(self) -> str:
-        """About how long the trials and the final trainings take that are left, at the speed of this session."""
-        if not self._images or self._trials is None or self._is_shared:
+        """About how long the trials and their final trainings take that are left, at the speed of this session."""
+        is_training = self._phase in (COMPARING, FINAL_TRAINING) and not self._is_shared
+        if not is_training or not self._images or self._trials is None:
             return ""
-        passed = max(time.monotonic() - self._began, 1e-9)
-        speed_of_worker = self._images / passed / self._plan.workers
-        rest = self._plan.fixed_seconds(self._settings.epochs, self._trials, speed_of_worker) - passed
+        speed_of_worker = self._images / max(self._busy_seconds(), 1e-9)
+        rest = self._plan.fixed_seconds(self._settings.epochs, self._trials, speed_of_worker)
+        rest -= time.monotonic() - self._began
         return f", {about(rest)} left" if rest > 0 else ""
+
+    def _count_busy(self) -> None:
+        """Counts the seconds that workers have trained, before another training begins or ends."""
+        self._busy, self._counted = self._busy_seconds(), time.monotonic()
+
+    def _busy_seconds(self) -> float:
+        """Seconds that all workers have trained in this session."""
+        return self._busy + len(self._running) * (time.monotonic() - self._counted)
 
 
 @dataclass

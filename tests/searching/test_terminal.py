@@ -64,8 +64,16 @@ def test_without_a_time_limit_the_view_states_how_long_the_trials_take(tmp_path:
     assert "left" not in rendered(view), "the speed is not known yet"
     view.stepped(7, 10)
     seconds[0] += 2
-    # 320 images a second by each worker; 6 × 1,280 + 2 × 2,560 by both, and 128,000 - 3,840 for the finalist of each
-    assert "1:05 spent, 0 of 6 trials, about 6.8 minutes left" in rendered(view)
+    # 640 images a second by each worker; 6 × 1,280 + 2 × 2,560 by both, and 128,000 - 3,840 for the finalist of each
+    assert "1:05 spent, 0 of 6 trials, about 3.4 minutes left" in rendered(view)
+    view.started(CANDIDATE, Fidelity(8, 0, 1_280, 0))
+    seconds[0] += 1
+    view.stepped(8, 10)  # 2,560 images in 4 seconds of workers
+    assert "0 of 6 trials, about 3.4 minutes left" in rendered(view)
+    view.choosing()
+    assert "left" not in rendered(view), "nothing is trained"
+    view.searched()
+    assert "left" in rendered(view)
     view.joined(2, 4)
     assert "left" not in rendered(view), "the speed of other machines is not known"
 
