@@ -453,7 +453,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the score, the best networks, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
     from lightcnn.searching.report.terminal import front_table, result_grid, search_table, summary
-    from lightcnn.searching.report.wording import comparison_lines, seeds_line, teacher_line
+    from lightcnn.searching.report.wording import comparison_lines, seeds_line, teacher_line, unchecked_choice
 
     report = run.report
     if as_json:
@@ -476,6 +476,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         for line in [
             *filter(None, [seeds_line(report), teacher_line(report)]),
             *(comparison_lines(report) if "comparison" in report else []),
+            *filter(None, [unchecked_choice(report)]),
             *warning_lines(report),
         ]:
             console.print_line(line)

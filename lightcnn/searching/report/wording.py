@@ -88,8 +88,6 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(_second_seeds_line(again, compared))
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
-    elif compared["networks"] > 1:
-        lines.append(_alone(compared))
     lines += _slow_lines(report)
     if front := front_line(report):
         lines.append(front)
@@ -274,8 +272,12 @@ def certainty(report: Mapping[str, Any]) -> str:
     if compared["networks"] == 1:
         return "The search trained a single network, so it could not compare it with another one."
     if compared["runner_up"] is None:
-        reason = _alone(compared)
-        return f"{reason[0].upper()}{reason[1:]}."
+        if compared["finalists"] > 1:
+            return (
+                f"{compared['finalists']} networks reached the final training, but only one of them could be "
+                "delivered: there was nothing to choose."
+            )
+        return "Only one network was trained to the end: whether another one would end better is not known."
     other = f"the runner-up (trial {compared['runner_up']['trial']})"
     if compared["beyond_noise"]:
         return f"On validation, the winner (trial {best}) beats {other} by more than the noise of the images."
@@ -284,14 +286,13 @@ def certainty(report: Mapping[str, Any]) -> str:
     return f"On validation, the winner (trial {best}) does not beat {other} by more than noise: both may be as good."
 
 
-def _alone(compared: Mapping[str, Any]) -> str:
-    """Why the choice of a network among several was not checked: there was no second one after the final trainings."""
-    if compared["finalists"] > 1:
-        return (
-            f"{compared['finalists']} networks reached the final training, but only one of them could be delivered: "
-            "there was nothing to choose"
-        )
-    return "only one network was trained to the end: whether another one would end better is not known"
+def unchecked_choice(report: Mapping[str, Any]) -> str | None:
+    """Why the choice among several networks could not be checked, from report.json; None if it was."""
+    compared = report.get("comparison")  # earlier reports lack it
+    if compared is None or compared["runner_up"] is not None or compared["networks"] == 1:
+        return None
+    sentence = certainty(report)
+    return f"{sentence[0].lower()}{sentence[1:].removesuffix('.')}"
 
 
 def seeds_line(report: Mapping[str, Any]) -> str | None:

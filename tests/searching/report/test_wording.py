@@ -20,6 +20,7 @@ from lightcnn.searching.report.wording import (
     longer_option,
     plan_lines,
     prediction_lines,
+    unchecked_choice,
     unused_seconds,
 )
 from lightcnn.searching.trials.storage import Outcome
@@ -139,8 +140,9 @@ def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
         "one network was trained, to 122.1k images",
         "the final training was cut short: 122.1k images instead of 200k",
     ]
-    unchecked = comparison_lines(report(runner_up=None, finalists=1))
-    assert "only one network was trained to the end: whether another one would end better is not known" in unchecked
+    assert unchecked_choice(report(networks=1, runner_up=None)) is unchecked_choice(report()) is None
+    unchecked = "only one network was trained to the end: whether another one would end better is not known"
+    assert unchecked_choice(report(runner_up=None, finalists=1)) == unchecked
 
 
 def test_one_sentence_states_how_sure_the_choice_is() -> None:
