@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from optuna.study import Study
+
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import MIN_PAIRS, SearchResult, rank_correlation
 from lightcnn.searching.strategies.base import visible_study
@@ -16,8 +18,9 @@ from lightcnn.searching.strategies.predictor import LearningCurves, network_cost
 from lightcnn.searching.trials.storage import Outcome
 
 MIN_IMPORTANCE_NETWORKS = 30
-"""Networks that the importance of genes needs. On 60 made-up tables, its first gene was the right one in 37 % with 30
-networks, in 27 % with 8 to 20, and in 7 % of random orders (tests/benchmarks/importance.py)."""
+"""Networks that the importance of genes needs. On 60 made-up tables of 8 genes, its first gene was right in 27 or
+28 % with 8 to 20 networks and in 37 % with 30, with a standard error of 6 points: with as many as a search usually has,
+it is an indication at most (tests/benchmarks/importance.py)."""
 TREES = 16
 """Trees of the forest that importance is computed from: a fourth of Optuna's default, which takes seconds."""
 
@@ -53,16 +56,21 @@ def importance_document(space: BudgetedSpace, result: SearchResult, seed: int) -
     By functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014), as Optuna computes it. None for fewer than
     30 networks, or if all are predicted alike.
     """
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
     study = visible_study(space.genes(), result.outcomes, result.promises)
     values = [trial.value for trial in study.trials if trial.value is not None]
     if len(values) < MIN_IMPORTANCE_NETWORKS or len(set(values)) == 1:
         return None
+    return {gene: round(share, 4) for gene, share in gene_shares(study, seed).items()}
+
+
+def gene_shares(study: Study, seed: int) -> dict[str, float]:
+    """The share of the variance of the values of a study that each parameter explains alone, the largest first."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=seed)
     with warnings.catch_warnings(action="ignore"):  # `normalize` is new in Optuna, which warns of it
         shares = get_param_importances(study, evaluator=evaluator, normalize=False)
-    return {gene: round(float(share), 4) for gene, share in shares.items()}
+    return {gene: float(share) for gene, share in shares.items()}
 
 
 def log_loss(utility: float) -> float:
