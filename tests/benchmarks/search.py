@@ -8,15 +8,21 @@ Arms: `ours`, lightcnn search with its defaults; `one trial`, the same with --tr
 the third and the fifth, search_rows.py lists the rows, search_table.py computes the table.
 
 Rows are run one after another, each in a process of its own, on the first two cores that this process may use (no such
-limit with --device cuda, whose rows form a table of their own). A row is data, budget, minutes, arm and seed. Finished
-rows are added to --out and are skipped when the script is started again, so it can be ended at any time and loses one
-row. --rows core takes about 8 hours, around 2 hours, quick 2 minutes. In the background, with nothing else running:
+limit with --device cuda), or on --cores of them; those of another number of cores or a GPU form tables of their own. A
+row is data, budget, minutes, arm and seed. Finished rows are added to --out and are skipped when the script is started
+again, so it can be ended at any time and loses one row. --rows core takes about 8 hours, around 2 hours, one-core 90
+minutes, quick 2 minutes. In the background, with nothing else running:
 
     nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
     tail -f evidence.log
 
-The rows that docs/reference/measurements.md describes lie beside this script, a file for each processor, and each is
-continued on such a machine only:
+Of --rows one-core, both arms can run at once, each on a core of its own:
+
+    taskset -c 0 python tests/benchmarks/search.py run --rows one-core --cores 1 --arms ours --out ours.jsonl &
+    taskset -c 1 python tests/benchmarks/search.py run --rows one-core --cores 1 --arms "one trial" --out one.jsonl
+
+The rows that docs/reference/measurements.md describes lie beside this script, a file for each processor and number of
+cores, and each is continued on such a machine only:
 
     python tests/benchmarks/search.py table tests/benchmarks/search_rows_*.jsonl.xz
     xz -dc tests/benchmarks/search_rows_epyc.jsonl.xz > evidence.jsonl
@@ -47,7 +53,6 @@ from lightcnn.comparing.run_predictions import read_run
 from lightcnn.run_folder import environment
 
 HERE = Path(__file__).parent
-CORES = 2
 OLD_START = "8e263c6"
 SPARE_FACTOR, SPARE_SECONDS = 2.0, 900
 """An arm is ended without a row after so many times its time and so many seconds more, for data and reports."""
@@ -60,10 +65,11 @@ def run(options: argparse.Namespace) -> int:
     """Runs the rows that are not finished; returns the number of those that failed."""
     sources = SOURCES | ({"fashion-mnist": options.fashion} if options.fashion else {})
     device = options.device
-    if device == "cpu" and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    cores = options.cores if device == "cpu" else None
+    if cores is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     finished = read_rows(options.out)
-    require_processor(finished.values())
+    require_machine(finished.values(), cores)
     rows = [row for row in planned(options.rows, device) if row.arm in (options.arms or ARMS)]
     todo = [row for row in rows if row not in finished]
     minutes = sum(row.minutes for row in todo)
@@ -71,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     for number, row in enumerate(todo, 1):
         try:
-            values = measured(row, sources[row.data])
+            values = measured(row, sources[row.data], cores)
         except (subprocess.SubprocessError, OSError, ValueError) as error:
             failed += 1
             print(f"{number}/{len(todo)} {row}: FAILED: {error}", flush=True)
@@ -83,16 +89,17 @@ def run(options: argparse.Namespace) -> int:
     return failed
 
 
-def require_processor(finished: Iterable[dict[str, Any]]) -> None:
-    """Raises: SystemExit if there are rows of another processor, with which those of this one are not comparable."""
-    here = environment()["processor"]
-    if others := {row["machine"]["processor"] for row in finished} - {here}:
-        raise SystemExit(f"--out: its rows are of {', '.join(sorted(others))}, not of {here}; give another file")
+def require_machine(finished: Iterable[dict[str, Any]], cores: int | None) -> None:
+    """Raises: SystemExit if there are rows of another processor or number of cores, which are not comparable."""
+    here = (environment()["processor"], cores)
+    if others := {(row["machine"]["processor"], row["machine"]["affinity"]) for row in finished} - {here}:
+        texts = [f"{number or 'all'} cores of {processor}" for processor, number in (*sorted(others, key=str), here)]
+        raise SystemExit(f"--out: its rows are of {', '.join(texts[:-1])}, not of {texts[-1]}; give another file")
 
 
-def measured(row: Row, source: str) -> dict[str, Any]:
+def measured(row: Row, source: str, cores: int | None) -> dict[str, Any]:
     """The values of a row. Raises: SubprocessError if its process fails or takes far too long."""
-    machine = environment() | {"commit": commit(), "affinity": CORES if row.device == "cpu" else None}
+    machine = environment() | {"commit": commit(), "affinity": cores}
     with tempfile.TemporaryDirectory() as scratch:
         began, cpu_before = time.monotonic(), cpu_seconds()
         if row.arm in ("optuna", "hand-made"):
@@ -100,12 +107,12 @@ def measured(row: Row, source: str) -> dict[str, Any]:
             command = [sys.executable, str(HERE / "search_arms.py"), row.arm, "--data", source, "--budget", row.budget,
                        "--seconds", str(row.seconds), "--seed", str(row.seed), "--device", row.device,
                        "--out", str(out)]  # fmt: skip
-            call(command, row, Path(scratch) / "log")
+            call(command, row, cores, Path(scratch) / "log")
             values = json.loads(out.read_text())
         else:
             out = Path(scratch) / "run"
             command = search_command(row, source, Path(scratch))
-            call([*command, "--out", str(out)], row, Path(scratch) / "log")
+            call([*command, "--out", str(out)], row, cores, Path(scratch) / "log")
             values = values_of_run(out)
         spent = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - cpu_before}
     named = [Path(part).name if Path(part).is_absolute() else part for part in command]
@@ -130,9 +137,9 @@ def search_command(row: Row, source: str, scratch: Path) -> list[str]:
     return command
 
 
-def call(command: list[str], row: Row, log: Path) -> None:
+def call(command: list[str], row: Row, cores: int | None, log: Path) -> None:
     """Runs a command in a process group of its own, which ends with this process. Raises: SubprocessError."""
-    environ = os.environ | {"OMP_NUM_THREADS": str(CORES)} if row.device == "cpu" else None
+    environ = None if cores is None else os.environ | {"OMP_NUM_THREADS": str(cores)}
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environ, start_new_session=True)
     try:
@@ -181,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--out", type=Path, required=True, help="JSON-lines file of finished rows")
     running.add_argument("--fashion", help="SOURCE of Fashion-MNIST, such as a .npz file (default: fashion-mnist)")
     running.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    running.add_argument("--cores", type=int, default=2, help="of a CPU, on which a row runs")
     running.add_argument("--arms", nargs="+", choices=ARMS, help="only these arms")
     table = commands.add_parser("table", help="print the tables and the goals")
     table.add_argument("file", type=Path, nargs="+")

@@ -56,7 +56,7 @@ class Row:
 
 
 def planned(name: str, device: str) -> list[Row]:
-    """The rows of `core`, `around` or `quick`, seed by seed, so that slow drift of a machine meets all arms."""
+    """The rows of one of `SETUPS`, seed by seed, so that slow drift of a machine meets all arms."""
     rows: list[Row] = []
     for data, budget, minutes, of_arms in SETUPS[name]():
         for seed in range(max(of_arms.values())):
@@ -84,12 +84,21 @@ def around() -> list[Setup]:
     return [(data, budget, 3, seeds) for data, budget in product(SOURCES, ("0.3MFLOPs", "4MFLOPs"))]
 
 
+def one_core() -> list[Setup]:
+    """Searches with one worker, which has no other one that trains the first network meanwhile."""
+    return [
+        ("fashion-mnist", "1MFLOPs", 10, dict.fromkeys(("ours", "one trial"), 3)),
+        ("synthetic-lesions", "0.3MFLOPs", 3, dict.fromkeys(("ours", "one trial"), 2)),
+        ("digits", "0.3MFLOPs", 3, dict.fromkeys(("ours", "one trial"), 2)),
+    ]
+
+
 def quick() -> list[Setup]:
     """Twenty seconds on digits, to test the script."""
     return [("digits", "0.3MFLOPs", round(20 / 60, 3), dict.fromkeys(FIVE, 1))]
 
 
-SETUPS = {"core": core, "around": around, "quick": quick}
+SETUPS = {"core": core, "around": around, "one-core": one_core, "quick": quick}
 
 
 def packed(correct: NDArray[np.bool_], groups: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:

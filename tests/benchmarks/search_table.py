@@ -81,9 +81,10 @@ def mean_accuracy(rows: Rows) -> tuple[float, float, float]:
 
 
 class Results:
-    """All rows of one device and processor."""
+    """All rows of one device, processor and number of cores."""
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.cores = rows[0]["machine"]["affinity"]
         self.rows: dict[Row, dict[str, Any]] = {key(row): row for row in rows}
         self.setups = sorted({(row.data, row.budget, row.minutes) for row in self.rows})
 
@@ -183,7 +184,8 @@ def never_worse(results: Results) -> str:
     if not known:
         return f"{goal}: no rows"
     worse = [f"; {', '.join(names_of(setup))} min: {pair}" for setup, pair in known.items() if not pair.not_worse]
-    rows = [row for name in ("core", "around") for row in planned(name, "cpu") if row.arm == "one trial"]
+    names = ("one-core",) if results.cores == 1 else ("core", "around")
+    rows = [row for name in names for row in planned(name, "cpu") if row.arm == "one trial"]
     wanted = len({(row.data, row.budget, row.minutes) for row in rows})
     holds = f"{len(known) - len(worse)} of {len(known)}, of {wanted} setups planned"
     return f"{goal}: {holds}: {met(not worse)}{''.join(worse)}"
@@ -218,12 +220,12 @@ def met(reached: bool) -> str:
 
 
 def print_tables(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints everything, for each device and processor, since arms are compared on the same machine only."""
-    for device, processor in sorted({machine_key(row) for row in rows}):
-        of_device = [row for row in rows if machine_key(row) == (device, processor)]
-        print(f"\n## {device}, {processor}\n")
-        for machine, count in Counter(map(machine_of, of_device)).items():
-            print(f"{count} rows: {machine}")
+    """Prints everything, for each device, processor and number of cores: arms are compared on equal machines only."""
+    for machine in sorted({machine_key(row) for row in rows}):
+        of_device = [row for row in rows if machine_key(row) == machine]
+        print(f"\n## {', '.join(machine)}\n")
+        for text, count in Counter(map(machine_of, of_device)).items():
+            print(f"{count} rows: {text}")
         results = Results(of_device)
         results.means()
         results.differences()
@@ -232,9 +234,9 @@ def print_tables(rows: Sequence[dict[str, Any]]) -> None:
         print("\n" + "\n".join(f"- {goal}" for goal in goals(results)))
 
 
-def machine_key(row: dict[str, Any]) -> tuple[str, str]:
-    """The device of a row, and the processor of its machine."""
-    return row["device"], row["machine"]["processor"]
+def machine_key(row: dict[str, Any]) -> tuple[str, str, str]:
+    """The device of a row, the processor of its machine, and how many of its cores it had."""
+    return row["device"], row["machine"]["processor"], f"{row['machine']['affinity'] or 'all'} cores"
 
 
 def machine_of(row: dict[str, Any]) -> str:

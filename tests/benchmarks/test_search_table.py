@@ -137,22 +137,35 @@ def test_tables_and_goals_are_printed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not worse than one trial, everywhere: 1 of 1, of 8 setups planned: met" in text
 
 
-def test_arms_of_different_processors_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_arms_of_different_machines_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = stored([1, 1, 0, 0], "aabb"), stored([0, 0, 1, 0], "aabb", arm="one trial")
-    table.print_tables([on("a CPU", first), on("another CPU", second)])
-    text = capsys.readouterr().out
-    assert [line for line in text.splitlines() if line.startswith("##")] == ["## cpu, a CPU", "## cpu, another CPU"]
-    assert text.count("not worse than one trial, everywhere: no rows") == 2
+    for other, title in ((on("B", second), "B, 2 cores"), (on("A", second, cores=4), "A, 4 cores")):
+        table.print_tables([on("A", first), other])
+        text = capsys.readouterr().out
+        titles = [line for line in text.splitlines() if line.startswith("##")]
+        assert titles == ["## cpu, A, 2 cores", f"## cpu, {title}"]
+        assert text.count("not worse than one trial, everywhere: no rows") == 2
 
 
-def test_rows_of_another_processor_are_not_continued() -> None:
+def test_setups_of_one_core_are_counted_for_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    second = stored([0, 0, 1, 0], "aabb", arm="one trial")
+    table.print_tables([on("A", row, cores=1) for row in (stored([1, 1, 0, 0], "aabb"), second)])
+    assert "not worse than one trial, everywhere: 1 of 1, of 3 setups planned: met" in capsys.readouterr().out
+
+
+def test_rows_of_another_machine_are_not_continued() -> None:
     here = environment()["processor"]
-    search.require_processor([on(here, stored([1], "a"))])
-    with pytest.raises(SystemExit, match=f"its rows are of another CPU, not of {re.escape(here)}"):
-        search.require_processor([on(here, stored([1], "a")), on("another CPU", stored([1], "a", seed=1))])
+    first, second = (stored([1], "a", seed=seed) for seed in (0, 1))
+    search.require_machine([on(here, first)], 2)
+    with pytest.raises(SystemExit, match=f"its rows are of 2 cores of B, not of 2 cores of {re.escape(here)};"):
+        search.require_machine([on(here, first), on("B", second)], 2)
+    with pytest.raises(SystemExit, match=r"its rows are of 2 cores of .*, not of 1 cores of "):
+        search.require_machine([on(here, first)], 1)
+    with pytest.raises(SystemExit, match=r"its rows are of 2 cores of .*, not of all cores of "):
+        search.require_machine([on(here, first)], None)
 
 
-def on(processor: str, row: dict[str, Any]) -> dict[str, Any]:
-    """The row, measured on a machine with such a processor."""
-    machine = {"processor": processor, "affinity": 2, "cores": 2, "packages": {}, "commit": "abc"}
+def on(processor: str, row: dict[str, Any], cores: int = 2) -> dict[str, Any]:
+    """The row, measured on so many cores of a machine with such a processor."""
+    machine = {"processor": processor, "affinity": cores, "cores": 8, "packages": {}, "commit": "abc"}
     return row | {"machine": machine}
