@@ -245,16 +245,27 @@ def timeless_trials(workers, data, kill=0):
 
 
 def run_search(arguments, kills=()):
-    """Runs a search in a process. For each of `kills`, one of its workers is killed once so many states are on disk."""
+    """Runs a search in a process. For each of `kills`, a worker is killed once so many states have been on disk."""
     child = subprocess.Popen([sys.executable, "-m", "lightcnn", *arguments])
     trainings = Path(arguments[arguments.index("--out") + 1], "trainings")
-    for states in kills:
-        deadline = time.monotonic() + 120
-        while len(list(trainings.glob("*-*.safetensors"))) < states and time.monotonic() < deadline:
-            time.sleep(0.02)
-        workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        os.kill(int(workers[0]), signal.SIGKILL)
-    assert child.wait(timeout=250) == 0
+    seen, killed = set(), set()
+
+    def workers():
+        return {*map(int, Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split())} - killed
+
+    try:
+        for states in kills:
+            deadline = time.monotonic() + 120
+            while len(seen) < states or not workers():
+                assert child.poll() is None and time.monotonic() < deadline, (seen, states)
+                seen |= {file.name for file in trainings.glob("*-*.safetensors") if "paused" not in file.name}
+                time.sleep(0.01)
+            worker = min(workers())
+            killed.add(worker)
+            os.kill(worker, signal.SIGKILL)
+        assert child.wait(timeout=250) == 0
+    finally:
+        child.kill()
 
 
 def test_the_number_of_workers_changes_neither_trials_nor_weights(finished, data):
@@ -280,11 +291,11 @@ def test_four_workers_of_which_some_are_killed_find_the_same(finished, data):
 def test_two_workers_propose_the_same_from_scores(tmp_path):
     """The surrogate is fitted to eight scores, and a task knows those of the tasks up to eight before it.
 
-    Two workers are killed in the third search: among random draws, and when the surrogate proposes.
+    Two workers are killed in the third search: before there are scores, and when the surrogate has proposed.
     """
     (tmp_path / "space.yaml").write_text(SPACE.replace("high: 8", "high: 16"))
     command = ["search", "--budget", BUDGET, "--space", "space.yaml", "--data", "digits", "--trials", "18", "--quiet"]
-    kills = [3, 8] if Path("/proc").is_dir() else []
+    kills = [3, 16] if Path("/proc").is_dir() else []
     for workers, out, killed in (("1", "1", []), ("2", "2", []), ("2", "killed", kills)):
         run_search([*command, "--epochs", "1", "--workers", workers, "--out", out], killed)
     alone = timeless(tmp_path / "1")
@@ -607,18 +618,25 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
 
 
 @pytest.mark.parametrize(
-    ("workers", "place", "remedy"), [("1", "micro", ""), ("2", "micro in 2 workers", "use fewer --workers, or ")]
+    ("workers", "free", "expected"),
+    [
+        ("1", 1_000_000, "micro: needs at least 1MB of memory, but 80% of the free memory of this machine are 800kB; "),
+        ("2", 1_000_000, "micro in 2 workers: needs at least 2MB of memory, but 80% .* are 800kB; "),
+        ("2", 2_000_000, r"micro in 2 workers: needs at least 2MB .* are 1\.6MB; use --workers 1, or "),
+    ],
 )
-def test_too_little_memory_for_the_workers_is_refused(workers, place, remedy, data, capsys, monkeypatch):
-    monkeypatch.setattr("lightcnn.devices.free_memory", lambda device: 100_000)
-    command = ["search", "--budget", "1MFLOPs", "--data", data, "--trials", "3", "--workers", workers, "--out", "none"]
-    assert run(command) == 2
+def test_too_little_memory_for_the_workers_is_refused(workers, free, expected, data, capsys, monkeypatch):
+    monkeypatch.setattr("lightcnn.searching.preparation.training_bytes", lambda *values: 1_000_000)
+    for module in ("devices", "searching.preparation"):
+        monkeypatch.setattr(f"lightcnn.{module}.free_memory", lambda device: free)
+    command = ["search", "--budget", "1MFLOPs", "--data", data, "--epochs", "1", "--workers", workers]
+    assert run([*command, "--trials", "3", "--out", "none"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(
-        rf"lightcnn: the first network of space {place}: needs at least [\d.]+MB of memory, but 80% .* are 80kB; "
-        rf"{remedy}reduce the budget, --input or the batch \(8 images, --set training.batch=N\)", line
-    ), line  # fmt: skip
+    remedy = r"reduce the budget, --input or the batch \(8 images, --set training.batch=N\)"
+    assert re.fullmatch(f"lightcnn: the first network of space {expected}{remedy}", line), line
     assert not Path("none").exists()
+    if free == 2_000_000:
+        assert run([*command, "--trials", "1", "--quiet", "--dry-run"]) == 0, "one network is trained at once"
 
 
 def test_no_permission_to_write(tmp_path, capsys):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 from helpers.specs import SPACES
@@ -17,6 +19,7 @@ from lightcnn.errors import BudgetError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
 from lightcnn.searching.budgeted_space import MAX_LAYER_SHARE, MIN_CHANNELS, MIN_USE, BudgetedSpace
+from lightcnn.searching.widths.meter import WidthMeter
 from lightcnn.searching.widths.program_meter import ProgramWidthMeter
 from lightcnn.space import SearchSpace
 
@@ -466,3 +469,27 @@ def test_a_latency_below_that_of_the_smallest_network_is_refused_with_its_time()
     needs = r"the smallest network of the space micro is predicted to need \d+ us, with the error of predictions"
     with pytest.raises(BudgetError, match=needs + r" \(\d+%\) up to \d+ us"):
         BudgetedSpace(SearchSpace.load("micro"), Budget.parse("20us"), latencies=[MADE_UP])
+
+
+def test_a_fit_measures_few_widths_and_validates_few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its speed rests on (tests/benchmarks/fit.py): a plain bisection of all widths validated every step."""
+    space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, 28), Budget.parse("1MFLOPs"))
+    random, counts = Random(0), Counter[str]()
+    genes = space.genes()
+    shapes = [{gene.name: random.choice(gene.options) for gene in genes} for _ in range(100)]
+
+    def count(owner: type, name: str) -> None:
+        method = getattr(owner, name)
+
+        def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return method(self, *arguments, **named)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(WidthMeter, "use")
+    count(SearchSpace, "spec_with_parts")
+    fitted = [space.fit(shape) for shape in shapes]
+    assert all(candidate is not None for candidate in fitted)
+    assert len(shapes) <= counts["spec_with_parts"] < 3 * len(shapes), counts
+    assert len(shapes) <= counts["use"] < 30 * len(shapes), counts

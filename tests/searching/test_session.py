@@ -24,6 +24,7 @@ from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings import speed
+from lightcnn.searching.trainings.choice import all_weights
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
@@ -312,6 +313,27 @@ def test_other_machines_are_released_once_only_final_trainings_follow(
     assert events.count("released") == 1
     assert set(events[:released]) == {"rung"}
     assert set(events[released + 1 :]) == {"final"}
+
+
+def test_without_a_time_limit_networks_are_evaluated_with_one_thread(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the choice does not depend on the number of cores."""
+    threads = list[int]()
+
+    def evaluated(*values: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return all_weights(*values)
+
+    monkeypatch.setattr("lightcnn.searching.final_phase.all_weights", evaluated)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        job.run(settings.model_copy(update={"seconds": None, "trials": 2, "epochs": 1, "workers": 1}), out="run")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
 
 
 @pytest.mark.parametrize(("seconds_an_image", "scored"), [(1e-5, 1_000), (0.1, 10), (5.0, 8)])

@@ -35,9 +35,9 @@ def outcome(number: int, random: Random) -> Outcome:
     return Outcome(number, "complete", "", str(number), shape, dict(utilities), 1.0, 1.0, utilities)
 
 
-def final(trial: int, loss: float, end: float | None = None) -> FinalProgress:
+def final(trial: int, loss: float, end: float | None = None, images: int = END) -> FinalProgress:
     part = TrainingResult(
-        trial=trial, rung=2, step=END // 128, images=END, seconds=1.0,
+        trial=trial, rung=2, step=images // 128, images=images, seconds=1.0,
         averaged=WeightScore(accuracy=0.5, log_loss=loss),
     )  # fmt: skip
     last = None if end is None else part.model_copy(update={"averaged": WeightScore(accuracy=0.5, log_loss=end)})
@@ -80,6 +80,17 @@ def test_the_predictions_are_ranked_with_the_ends_of_the_trainings_that_have_one
     unfinished = document_of(outcomes, [*trained[:3], final(4, 1.0)])
     assert unfinished["finals_end_rank_correlation"] is None, "three ends"
     assert [row["ended"] for row in unfinished["finals"]] == [0.5, 0.4, 0.3, None]
+
+
+def test_ends_of_different_lengths_are_ranked_with_predictions_for_one_length() -> None:
+    """The worse a network, the longer it was trained, until it is better than the others at its own length."""
+    random = Random(0)
+    outcomes = [outcome(number, random) for number in range(8)]
+    trained = [final(trial, 1.0, 1 - trial / 10, 13_000 * 4 ** (4 - trial)) for trial in (1, 2, 3, 4)]
+    document = document_of(outcomes, trained)
+    predicted = [row["predicted"] for row in document["finals"]]
+    assert predicted == sorted(predicted)
+    assert document["finals_end_rank_correlation"] == 1.0
 
 
 def test_the_rank_correlation_is_that_of_the_longest_length_of_four_networks() -> None:
