@@ -30,16 +30,24 @@ PIXEL_STATISTICS = 4
 """Numbers per channel that are computed from the pixels of an image."""
 
 
-def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
+BATCH_PIXELS, BATCH_IMAGES = 2_097_152, (16, 512)
+"""Pixels of a forward pass, so that it takes about as much memory for images of every size; its fewest and its most
+images: 512 of 64×64 pixels, 41 of 224×224."""
+
+
+def probabilities(
+    model: nn.Module, images: Images, preprocess: Preprocess, batch: int | None = None
+) -> NDArray[np.float64]:
     """Class probabilities (N, classes) of uint8 images (N, C, H, W), with the temperature of `preprocess`.
 
-    `batch` is the number of images per forward pass. The training modes of the model are restored afterwards.
+    `batch` is the number of images per forward pass; by default it follows from their size. The training modes of the
+    model are restored afterwards.
     """
     return _in_batches(model, images, batch, lambda chunk: _probabilities(model, chunk, preprocess))
 
 
 def evaluate(
-    model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512
+    model: nn.Module, images: Images, preprocess: Preprocess, batch: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The same, and features (N, features): the input of the last dense layer, and statistics of the pixels.
 
@@ -107,8 +115,13 @@ def _probabilities(model: nn.Module, chunk: Tensor, preprocess: Preprocess) -> T
     return class_probabilities(logits.cpu(), preprocess.temperature)
 
 
-def _in_batches(model: nn.Module, images: Images, batch: int, work: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
+def _in_batches(
+    model: nn.Module, images: Images, batch: int | None, work: Callable[[Tensor], Tensor]
+) -> NDArray[np.float64]:
     """The rows that `work` returns for consecutive images, with the model in eval mode."""
+    if batch is None:
+        fewest, most = BATCH_IMAGES
+        batch = max(fewest, min(most, BATCH_PIXELS // (images.shape[2] * images.shape[3])))
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import normalise
@@ -38,3 +40,14 @@ def test_calibrated_probabilities_are_those_of_the_scaled_logits():
     with torch.inference_mode():
         logits = model(normalise(images, PLAIN))
     np.testing.assert_allclose(probabilities(model, images, calibrated), class_probabilities(logits, 3.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "batches"), [(8, [512, 88]), (64, [512, 88]), (224, [41] * 2 + [18]), (512, [16, 4])])
+def test_large_images_are_predicted_in_small_batches(size, batches):
+    """So that a forward pass takes about as much memory for every size."""
+    counts = []
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    model.register_forward_hook(lambda module, inputs, output: counts.append(len(output)))
+    images = torch.zeros((1, 1, size, size), dtype=torch.uint8).expand(sum(batches), -1, -1, -1)
+    assert probabilities(model, images, PLAIN.model_copy(update={"size": size})).shape == (sum(batches), 2)
+    assert counts == batches
