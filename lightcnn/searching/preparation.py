@@ -20,7 +20,6 @@ from lightcnn.data.split import Split, make_split
 from lightcnn.devices import MEMORY_SHARE, free_memory, require_memory
 from lightcnn.engine.memory import training_bytes
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.recipe import Optimisation
 from lightcnn.recipe_defaults import default_augment, default_training, require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -143,10 +142,10 @@ def prepare(
         latencies = _measured_latencies(fitting, budget, settings, dataset.size, began, progress, wait_until_idle)
     space = _budgeted(fitting, budget, settings, dataset.size, latencies)
     require_deployable(space, settings.deploy)
-    training = settings.training(default_training(1, len(sets.train)))
-    require_training(training, dataset.source, dataset.classes, len(sets.train))
+    count = len(sets.train)
+    require_training(settings.training(default_training(1, count)), dataset.source, dataset.classes, count)
     if existing is None:
-        _require_memory(space, settings, training, device, workers)
+        _require_memory(space, settings, count, device, workers)
     if isinstance(teacher, (NewTeacher, TeacherRun)) and settings.seconds is not None:
         wait_until_idle()
         before = teaching_seconds(existing) if existing else 0.0
@@ -164,18 +163,20 @@ def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:
 
 
 def _require_memory(
-    space: BudgetedSpace, settings: SearchSettings, training: Optimisation, device: torch.device, workers: int
+    space: BudgetedSpace, settings: SearchSettings, images: int, device: torch.device, workers: int
 ) -> None:
     """Raises: BudgetError; InputError if the trainings of the first network by all workers do not fit into memory."""
     first = space.candidate(space.first(), Random(settings.seed))
-    of_one = training_bytes(first.cost, training.model_copy(update={"ema": AVERAGING}), device.type)
-    at_once = (
-        min(workers, space.limited(settings.trials) or workers) if device.type == "cpu" else 1
-    )  # GPUs are not shared
+    training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
+    of_one = training_bytes(first.cost, training, images, device.type)
+    at_once = 1  # every worker has a GPU of its own
+    if device.type == "cpu":
+        trials = space.limited(settings.trials) or workers
+        at_once = min(workers, max(trials, (settings.seeds or 1) - 1))
     remedy = f"reduce the budget, --input or the batch ({training.batch} images, --set training.batch=N)"
     free = free_memory(device)
     if at_once > 1 and free is not None and (fitting := int(MEMORY_SHARE * free / of_one)):
-        remedy = f"use --workers {fitting}, or {remedy}"
+        remedy = f"use at most --workers {fitting}, or {remedy}"
     times = f" in {at_once} workers" if at_once > 1 else ""
     require_memory(f"the first network of space {space.name}{times}", at_once * of_one, device, remedy=remedy)
 

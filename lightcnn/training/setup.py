@@ -128,7 +128,7 @@ def prepare(
         lambda: unknown.extend(require_unseen(recipe, dataset, parts, resumed)),
         lambda: expected_statistics(recipe),
     )
-    _require_memory(recipe, torch_device)
+    _require_memory(recipe, images, torch_device)
     require_module(recipe, images, torch_device)
     dataset = replace(
         dataset,
@@ -140,13 +140,13 @@ def prepare(
     return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline, resumed))
 
 
-def _require_memory(recipe: Recipe, device: torch.device) -> None:
+def _require_memory(recipe: Recipe, images: int, device: torch.device) -> None:
     """Raises: InputError if what a training needs at least does not fit into the free memory of the device.
 
     Of a baseline, the weights are checked when it is built; an own module has been built.
     """
     if isinstance(recipe.network, NetworkSpec):
-        needed = training_bytes(cost(recipe.network), recipe.training, device.type)
+        needed = training_bytes(cost(recipe.network), recipe.training, images, device.type)
         remedy = f"{SMALLER_NETWORK}, or training.batch, which is {recipe.training.batch}"
         require_memory(recipe.network.name or "network", needed, device, remedy=remedy)
 

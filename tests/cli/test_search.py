@@ -291,7 +291,7 @@ def test_four_workers_of_which_some_are_killed_find_the_same(finished, data):
 def test_two_workers_propose_the_same_from_scores(tmp_path):
     """The surrogate is fitted to eight scores, and a task knows those of the tasks up to eight before it.
 
-    Two workers are killed in the third search: before there are scores, and when the surrogate has proposed.
+    Two workers are killed in the third search: before the surrogate is fitted, and after it.
     """
     (tmp_path / "space.yaml").write_text(SPACE.replace("high: 8", "high: 16"))
     command = ["search", "--budget", BUDGET, "--space", "space.yaml", "--data", "digits", "--trials", "18", "--quiet"]
@@ -622,7 +622,7 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
     [
         ("1", 1_000_000, "micro: needs at least 1MB of memory, but 80% of the free memory of this machine are 800kB; "),
         ("2", 1_000_000, "micro in 2 workers: needs at least 2MB of memory, but 80% .* are 800kB; "),
-        ("2", 2_000_000, r"micro in 2 workers: needs at least 2MB .* are 1\.6MB; use --workers 1, or "),
+        ("2", 2_000_000, r"micro in 2 workers: needs at least 2MB .* are 1\.6MB; use at most --workers 1, or "),
     ],
 )
 def test_too_little_memory_for_the_workers_is_refused(workers, free, expected, data, capsys, monkeypatch):

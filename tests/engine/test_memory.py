@@ -61,6 +61,13 @@ def residual() -> NetworkSpec:
 )
 def test_a_training_needs_no_less_than_its_estimate(network):
     batch = 8
-    bytes_of = [training_bytes(cost(network), Optimisation(batch=size), "cpu") for size in (batch, 2 * batch)]
+    bytes_of = [training_bytes(cost(network), Optimisation(batch=size), 1_024, "cpu") for size in (batch, 2 * batch)]
     estimate, kept = bytes_of[1] - bytes_of[0], kept_bytes(network, batch)
     assert 0.4 * kept < estimate <= kept
+
+
+def test_images_are_divided_into_batches_of_nearly_equal_sizes():
+    total, settings = cost(residual()), Optimisation(batch=128)
+    assert training_bytes(total, settings, 130, "cpu") == training_bytes(
+        total, settings.model_copy(update={"batch": 65}), 65, "cpu"
+    )
