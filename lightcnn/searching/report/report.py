@@ -105,7 +105,7 @@ def write_report(
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    That of an earlier session is removed before the first of these files is replaced.
+    That of an earlier session is removed before the first of these files is replaced, after all that takes long.
 
     `early` are the warnings from before any training; `timing` hears of the networks beside a Pareto front that are
     timed. The test set is evaluated here, once.
@@ -116,24 +116,24 @@ def write_report(
     final = _final(run, settings, pipeline, plan, result.choice, values)
     report = report_document(settings, data, space, plan, result, final, clock, early)
     spec = final.candidate.spec
+    preprocess = pipeline.preprocess(spec.input[1])
+    unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
+    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
+    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
+    images = hashes_of_test_images(pipeline.dataset, pipeline.split)
+    if settings.pareto:
+        with clock.paused():  # as when finalists are timed
+            report["pareto"] |= _beside_front(run, report, space, timing)
     run.remove("report.json")
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
     write_front(run, result.front, stand_in=stand_in)
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
-    preprocess = pipeline.preprocess(spec.input[1])
-    unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
-    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     epochs = [(number, f"{loss:.6f}", f"{rate:.8f}", f"{seconds:.3f}") for number, loss, rate, seconds in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
-    images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
-    if settings.pareto:
-        with clock.paused():  # as when finalists are timed
-            report["pareto"] |= _beside_front(run, report, space, timing)
     charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
