@@ -134,7 +134,7 @@ class FinalPhase:
         if steps <= LONGER * newest_steps(parts.folder):
             return self._newest_ensemble()
         members = best_members(choose(trained.weights, parts.judge).networks, pipeline)
-        with self._same_rounding():
+        with self.same_rounding():
             predictions = mean_predictions(members, pipeline, parts.folder)
         if predictions is None:
             return ""
@@ -158,6 +158,10 @@ class FinalPhase:
         """Lets trainings learn from the predictions in a file of the run folder."""
         parts = self._parts
         parts.data.teach(read_ensemble(parts.folder, name, parts.data.pipeline), parts.folder)
+
+    def same_rounding(self) -> AbstractContextManager[None]:
+        """Without a clock, one thread: the choice is then the same for every number of cores."""
+        return limited_threads(1 if self._clock.left() is None else None)
 
     def teach_as(self, progress: FinalProgress) -> None:
         """Lets trainings with other seeds learn from what this one has learned from."""
@@ -196,12 +200,8 @@ class FinalPhase:
 
     def _weights(self, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]) -> list[Weights]:
         parts = self._parts
-        with self._same_rounding():
+        with self.same_rounding():
             return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
-
-    def _same_rounding(self) -> AbstractContextManager[None]:
-        """Without a clock, one thread: what is predicted and chosen is then the same for every number of cores."""
-        return limited_threads(1 if self._clock.left() is None else None)
 
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
