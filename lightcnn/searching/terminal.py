@@ -205,6 +205,7 @@ class SearchView(LiveView, SearchProgress):
 
     def choosing(self) -> None:
         """Shows that all trainings are done."""
+        self._count_busy()
         self._running.clear()
         self._phase, self._current = "evaluating the best networks", ""
 
@@ -281,7 +282,7 @@ class SearchView(LiveView, SearchProgress):
         speed_of_worker = self._images / max(self._busy_seconds(), 1e-9)
         rest = self._plan.fixed_seconds(self._settings.epochs, self._trials, speed_of_worker)
         rest -= time.monotonic() - self._began
-        return f", {about(rest)} left" if rest > 0 else ""
+        return f", {about(rest)} left without second trainings" if rest > 0 else ""
 
     def _count_busy(self) -> None:
         """Counts the seconds that workers have trained, before another training begins or ends."""
@@ -289,7 +290,10 @@ class SearchView(LiveView, SearchProgress):
 
     def _busy_seconds(self) -> float:
         """Seconds that all workers have trained in this session."""
-        return self._busy + len(self._running) * (time.monotonic() - self._counted)
+        if not self._running:
+            return self._busy
+        workers: int = min(len(self._running), self._plan.workers)  # some final trainings may be waiting
+        return self._busy + workers * (time.monotonic() - self._counted)
 
 
 @dataclass
