@@ -5,8 +5,8 @@ python tests/benchmarks/importance.py [--seeds 40] [--networks 8 12 16 20 30 60]
 A search by `surrogate` proposes networks from a table of `made_up_table.py`, whose scores have the noise of a training.
 From the scores of the first of them, the importance of the genes is computed as a report does from predicted scores. It
 is compared with that in 2,000 draws from the whole table, without noise: their rank correlation, and how often the most
-important gene is the same, or is among the two most important ones there. By chance, these are 0, 1 in the number of
-genes, and twice that.
+important gene is the same, or is among the two most important ones there. By chance, these are 0, one divided by the
+number of genes, and twice that.
 """
 
 from __future__ import annotations

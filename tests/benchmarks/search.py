@@ -8,18 +8,18 @@ Arms: `ours`, lightcnn search with its defaults; `one trial`, the same with --tr
 the third and the fifth, search_rows.py lists the rows, search_table.py computes the table.
 
 Rows are run one after another, each in a process of its own, on the first two cores that this process may use (no such
-limit with --device cuda), or on --cores of them; those of another number of cores or a GPU form tables of their own. A
-row is data, budget, minutes, arm and seed. Finished rows are added to --out and are skipped when the script is started
-again, so it can be ended at any time and loses one row. --rows core takes about 8 hours, around 2 hours, one-core 90
+limit with --device cuda), those of one-core on the first one; rows of one core and of a GPU form tables of their own.
+A row is data, budget, minutes, arm and seed. Finished rows are added to --out and skipped when the script is started
+again, so it can be ended at any time and loses one row. --rows core takes about 7 hours, around 2 hours, one-core 90
 minutes, quick 2 minutes. In the background, with nothing else running:
 
     nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
     tail -f evidence.log
 
-Of --rows one-core, both arms can run at once, each on a core of its own:
+Of --rows one-core, both arms can run at once, each on a core of its own if 0 and 1 are not threads of one core:
 
-    taskset -c 0 python tests/benchmarks/search.py run --rows one-core --cores 1 --arms ours --out ours.jsonl &
-    taskset -c 1 python tests/benchmarks/search.py run --rows one-core --cores 1 --arms "one trial" --out one.jsonl
+    taskset -c 0 python tests/benchmarks/search.py run --rows one-core --arms ours --out ours.jsonl &
+    taskset -c 1 python tests/benchmarks/search.py run --rows one-core --arms "one trial" --out one.jsonl
 
 The rows that docs/reference/measurements.md describes lie beside this script, a file for each processor and number of
 cores, and each is continued on such a machine only:
@@ -53,19 +53,20 @@ from lightcnn.comparing.run_predictions import read_run
 from lightcnn.run_folder import environment
 
 HERE = Path(__file__).parent
-OLD_START = "8e263c6"
+CORES = {"one-core": 1}
+"""Cores of a CPU on which rows run, where they are not two."""
 SPARE_FACTOR, SPARE_SECONDS = 2.0, 900
 """An arm is ended without a row after so many times its time and so many seconds more, for data and reports."""
 NOT_STORED = ("data", "metrics", "network", "predictions", "history", "front")
 """Keys of a search's report that its row does not store."""
-SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "old start": ["--trials", "1"], "random": ["--strategy", "random"]}
+SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "random": ["--strategy", "random"]}
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the rows that are not finished; returns the number of those that failed."""
     sources = SOURCES | ({"fashion-mnist": options.fashion} if options.fashion else {})
     device = options.device
-    cores = options.cores if device == "cpu" else None
+    cores = CORES.get(options.rows, 2) if device == "cpu" else None
     if cores is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     finished = read_rows(options.out)
@@ -93,7 +94,7 @@ def require_machine(finished: Iterable[dict[str, Any]], cores: int | None) -> No
     """Raises: SystemExit if there are rows of another processor or number of cores, which are not comparable."""
     here = (environment()["processor"], cores)
     if others := {(row["machine"]["processor"], row["machine"]["affinity"]) for row in finished} - {here}:
-        texts = [f"{number or 'all'} cores of {processor}" for processor, number in (*sorted(others, key=str), here)]
+        texts = [f"{processor} ({number or 'all'} cores)" for processor, number in (*sorted(others, key=str), here)]
         raise SystemExit(f"--out: its rows are of {', '.join(texts[:-1])}, not of {texts[-1]}; give another file")
 
 
@@ -111,7 +112,7 @@ def measured(row: Row, source: str, cores: int | None) -> dict[str, Any]:
             values = json.loads(out.read_text())
         else:
             out = Path(scratch) / "run"
-            command = search_command(row, source, Path(scratch))
+            command = search_command(row, source)
             call([*command, "--out", str(out)], row, cores, Path(scratch) / "log")
             values = values_of_run(out)
         spent = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - cpu_before}
@@ -125,16 +126,11 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def search_command(row: Row, source: str, scratch: Path) -> list[str]:
+def search_command(row: Row, source: str) -> list[str]:
     """The command of an arm that is a search of lightcnn."""
-    command = [sys.executable, "-m", "lightcnn", "search", "--budget", row.budget, "--data", source,
+    return [sys.executable, "-m", "lightcnn", "search", "--budget", row.budget, "--data", source,
                "--time", f"{row.seconds}s", "--seed", str(row.seed), "--device", row.device, "--quiet",
                *SEARCH_OPTIONS.get(row.arm, [])]  # fmt: skip
-    if row.arm == "old start":
-        space = scratch / "micro.yaml"
-        space.write_bytes(git("show", f"{OLD_START}:search_spaces/micro.yaml"))
-        return [*command, "--space", str(space)]
-    return command
 
 
 def call(command: list[str], row: Row, cores: int | None, log: Path) -> None:
@@ -188,7 +184,6 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--out", type=Path, required=True, help="JSON-lines file of finished rows")
     running.add_argument("--fashion", help="SOURCE of Fashion-MNIST, such as a .npz file (default: fashion-mnist)")
     running.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    running.add_argument("--cores", type=int, default=2, help="of a CPU, on which a row runs")
     running.add_argument("--arms", nargs="+", choices=ARMS, help="only these arms")
     table = commands.add_parser("table", help="print the tables and the goals")
     table.add_argument("file", type=Path, nargs="+")

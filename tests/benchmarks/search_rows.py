@@ -24,7 +24,6 @@ ARMS = {
     "optuna": "plain Optuna: TPE, median pruner, over-budget samples pruned, the best trained again",
     "random": "lightcnn search --strategy random",
     "hand-made": "the best, on validation, of four hand-made networks",
-    "old start": "--trials 1 with the start of the space micro at 8e263c6",
 }
 FIVE = ("ours", "one trial", "optuna", "random", "hand-made")
 SOURCES = {
@@ -70,7 +69,7 @@ Setup = tuple[str, str, float, dict[str, int]]
 
 def core() -> list[Setup]:
     """Fashion-MNIST at 1 MFLOPs."""
-    long = dict.fromkeys(("ours", "one trial", "optuna", "hand-made", "old start"), 2)
+    long = dict.fromkeys(("ours", "one trial", "optuna", "hand-made"), 2)
     return [
         ("fashion-mnist", "1MFLOPs", 2, {"ours": 3}),
         ("fashion-mnist", "1MFLOPs", 10, dict.fromkeys(FIVE, 3)),

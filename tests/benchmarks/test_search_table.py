@@ -114,8 +114,10 @@ def test_finished_rows_are_read_and_a_line_that_was_cut_off_is_measured_again(
 
 def test_the_rows_are_those_of_the_issue() -> None:
     core, around = rows.planned("core", "cpu"), rows.planned("around", "cpu")
-    assert len(core) == len(set(core)) == 3 + 15 + 10
-    assert sum(row.arm == "old start" for row in core) == 2
+    assert len(core) == len(set(core)) == 3 + 15 + 8
+    one_core = rows.planned("one-core", "cpu")
+    assert {row.arm for row in one_core} == {"ours", "one trial"}
+    assert len(one_core) == len(set(one_core)) == 2 * (3 + 2 + 2)
     assert len(around) == len(set(around)) == 6 * (2 + 2 + 3)
     assert {row.seconds for row in rows.planned("quick", "cuda")} == {20}
 
@@ -157,11 +159,11 @@ def test_rows_of_another_machine_are_not_continued() -> None:
     here = environment()["processor"]
     first, second = (stored([1], "a", seed=seed) for seed in (0, 1))
     search.require_machine([on(here, first)], 2)
-    with pytest.raises(SystemExit, match=f"its rows are of 2 cores of B, not of 2 cores of {re.escape(here)};"):
+    with pytest.raises(SystemExit, match=rf"its rows are of B \(2 cores\), not of {re.escape(here)} \(2 cores\);"):
         search.require_machine([on(here, first), on("B", second)], 2)
-    with pytest.raises(SystemExit, match=r"its rows are of 2 cores of .*, not of 1 cores of "):
+    with pytest.raises(SystemExit, match=r"its rows are of .* \(2 cores\), not of .* \(1 cores\); "):
         search.require_machine([on(here, first)], 1)
-    with pytest.raises(SystemExit, match=r"its rows are of 2 cores of .*, not of all cores of "):
+    with pytest.raises(SystemExit, match=r"its rows are of .* \(2 cores\), not of .* \(all cores\); "):
         search.require_machine([on(here, first)], None)
 
 
