@@ -16,6 +16,7 @@ from helpers.pages import read_page
 import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.cost import cost
+from lightcnn.evaluation.predictions import read_test_images
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.front_neighbours import neighbours_document
@@ -138,9 +139,9 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(part, key, value)
             (tmp_path / name / "report.json").write_text(json.dumps(mine))
-    undefined, *beside = sorted(
-        neighbours_document(RunFolder(tmp_path / "front"), report), key=lambda row: row["run"] != "undefined"
-    )
+    front = RunFolder(tmp_path / "front")
+    tested = sorted(read_test_images(front, report["predictions"]["images_sha256"]).values())
+    undefined, *beside = sorted(neighbours_document(front, report, tested), key=lambda row: row["run"] != "undefined")
     assert undefined["run"] == "undefined" and undefined["test"]["accuracy"]["value"] is None
     assert [row["run"] for row in beside] == ["mine", "moved"], "the same images in another file"
     assert beside[0]["val"]["accuracy"]["value"] == mine["metrics"]["val"]["accuracy"]["value"]

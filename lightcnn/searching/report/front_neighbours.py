@@ -51,12 +51,13 @@ def timed_neighbours(
     return timed
 
 
-def neighbours_document(run: RunFolder, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def neighbours_document(run: RunFolder, report: Mapping[str, Any], tested: Sequence[str]) -> list[dict[str, Any]]:
     """`pareto.beside` of report.json: trainings beside a run with the same split of the same images, by name.
 
-    Folds, several seeds and runs that cannot be read are left out.
+    `tested` are the hashes of the pixels of the test images of `report`, sorted. Folds, several seeds and runs that
+    cannot be read are left out.
     """
-    rows, tested = [], _test_images(run, report)
+    rows = []
     for path in sorted(run.path.resolve().parent.iterdir()):
         try:
             if (path / REPORT).is_file() and (row := _neighbour(RunFolder.load(path), report, tested)):

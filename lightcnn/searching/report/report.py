@@ -105,7 +105,8 @@ def write_report(
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    That of an earlier session is removed before the first of these files is replaced, after all that takes long.
+    That of an earlier session is removed before the first of these files is replaced, after the test set is evaluated
+    and networks are timed.
 
     `early` are the warnings from before any training; `timing` hears of the networks beside a Pareto front that are
     timed. The test set is evaluated here, once.
@@ -123,7 +124,8 @@ def write_report(
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     if settings.pareto:
         with clock.paused():  # as when finalists are timed
-            report["pareto"] |= _beside_front(run, report, space, timing)
+            tested = sorted(pixels for _, pixels in images)
+            report["pareto"] |= _beside_front(run, report, tested, space, timing)
     run.remove("report.json")
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
@@ -287,10 +289,15 @@ def _front_document(
     return front_document(result.front, pipeline, result.choice, images)
 
 
-def _beside_front(run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, timing: Progress) -> dict[str, Any]:
-    """`reference` and `beside` of `pareto` in report.json; other runs lie beside `run`."""
+def _beside_front(
+    run: RunFolder, report: Mapping[str, Any], tested: Sequence[str], space: BudgetedSpace, timing: Progress
+) -> dict[str, Any]:
+    """`reference` and `beside` of `pareto` in report.json; other runs lie beside `run`.
+
+    `tested` are the hashes of the pixels of the test images, sorted.
+    """
     resource = cost_range(space.budget).resource
-    rows = neighbours_document(run, report)
+    rows = neighbours_document(run, report, tested)
     if resource in LATENCY_RESOURCES:
         rows = timed_neighbours(rows, run.path.resolve().parent, resource, timing)
     return {"reference": {"recipe": REFERENCE, "cost": reference_cost(resource, timing)}, "beside": rows}
