@@ -8,7 +8,6 @@ from functools import partial
 
 from lightcnn.cost_range import cost_range
 from lightcnn.errors import LightcnnError, RunError
-from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
@@ -37,9 +36,6 @@ from lightcnn.text import first_line
 
 KEPT_STATES = 16
 """Most promising networks whose states are kept: a search that is resumed continues a third of them at most."""
-MAX_STATE_BYTES = 4_000_000_000
-"""States of the networks that a search compares, on disk. If there are more, those of the least promising networks are
-removed; such a network is trained again if it is continued after all."""
 
 
 class SearchSession:
@@ -62,7 +58,6 @@ class SearchSession:
         for outcome in self._earlier:
             if (parts.folder / progress_file(outcome.number)).is_file():  # its training is beyond the rungs
                 self._searcher.close(outcome.number)
-        self._state_bytes = {outcome.number: _state_bytes(parts.folder, outcome) for outcome in self._earlier}
         limit, epochs = settings.seconds, settings.epochs
         past = self._searcher.past(limit)
         self._limit_since, spent = past.since, max(spent, past.seconds)
@@ -149,7 +144,6 @@ class SearchSession:
             parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
         self._parts.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
         self._remove_used_states(outcome)
-        self._limit_states(outcome)
         self._parts.progress.finished(outcome, error)
 
     def _remove_used_states(self, outcome: Outcome) -> None:
@@ -159,22 +153,6 @@ class SearchSession:
             self._parts.folder.remove(paused_file(state))
             if images < outcome.images:
                 self._parts.folder.remove(state)
-
-    def _limit_states(self, outcome: Outcome) -> None:
-        """Counts the state of a trial, and removes others of more than `MAX_STATE_BYTES`, the least promising first."""
-        folder, searcher, sizes = self._parts.folder, self._searcher, self._state_bytes
-        sizes[outcome.number] = _state_bytes(folder, outcome)
-        if sum(sizes.values()) <= MAX_STATE_BYTES:
-            return
-        outcomes = searcher.outcomes()
-        promises = searcher.promises(outcomes)
-        for number in sorted(sizes.keys() & promises.keys(), key=lambda number: promises[number]):
-            other = outcomes[number]
-            if number and searcher.is_open(other) and not other.is_training:  # the first network is always continued
-                folder.remove(state_file(number, other.images))
-                del sizes[number]
-            if sum(sizes.values()) <= MAX_STATE_BYTES:
-                return
 
     def _begin_first(self, outcome: Outcome) -> None:
         """Begins the final training of the first network beside the search, if it has a worker."""
@@ -293,12 +271,6 @@ class SearchSession:
         )
         _require_networks(parts.place, parts.space, searcher.outcomes())
         return searcher
-
-
-def _state_bytes(folder: RunFolder, outcome: Outcome) -> int:
-    """The size of the state of a trial after its last rung; 0 if there is none."""
-    path = folder / state_file(outcome.number, outcome.images)
-    return path.stat().st_size if path.is_file() else 0
 
 
 def _require_networks(place: StudyPlace, space: BudgetedSpace, outcomes: list[Outcome]) -> None:

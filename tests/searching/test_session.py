@@ -11,7 +11,6 @@ import optuna
 import pytest
 import torch
 from helpers.clocks import replace_clocks
-from helpers.searches import timeless
 from torch import nn
 
 from lightcnn.data.pipeline import Pipeline
@@ -335,30 +334,6 @@ def test_without_a_time_limit_networks_are_evaluated_with_one_thread(
     finally:
         torch.set_num_threads(before)
     assert set(threads) == {1}
-
-
-def test_states_that_take_too_much_space_are_removed_and_nothing_else_changes(
-    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A network whose state is removed is trained again if it is continued."""
-    counts = list[int]()
-    planned = SearchProgress.finished
-
-    def finished(self: SearchProgress, *values: Any) -> None:
-        states = Path("small", "trainings").glob("*-*.safetensors")
-        counts.append(sum(not file.name.startswith("000000") for file in states))
-        planned(self, *values)
-
-    trials = settings.model_copy(update={"seconds": None, "trials": 6, "epochs": 4, "workers": 1})
-    job.run(trials, out="large")
-    monkeypatch.setattr("lightcnn.searching.session.MAX_STATE_BYTES", 1)
-    monkeypatch.setattr(SearchProgress, "finished", finished)
-    job.run(trials, out="small")
-    assert len(counts) >= 6
-    assert max(counts) == 0, "no state of another network than the first one"
-    assert timeless(Path("small")) == timeless(Path("large"))
-    small, large = (Path(out, "weights.safetensors").read_bytes() for out in ("small", "large"))
-    assert small == large
 
 
 @pytest.mark.parametrize(("seconds_an_image", "scored"), [(1e-5, 1_000), (0.1, 10), (5.0, 8)])
