@@ -28,8 +28,6 @@ SIZED_IMAGES = 64
 """Number of training images whose sizes are measured."""
 PIXEL_STATISTICS = 4
 """Numbers per channel that are computed from the pixels of an image."""
-
-
 BATCH_PIXELS, BATCH_IMAGES = 2_097_152, (16, 512)
 """Pixels of a forward pass, so that it takes about as much memory for images of every size; its fewest and its most
 images: 512 of 64×64 pixels, 41 of 224×224."""
