@@ -225,11 +225,12 @@ class FinalPhase:
         """The same, or others in the place of those that break a limit of latency when they are timed now.
 
         Predictions have errors, and a network may be trained for nothing. None is timed whose final training has
-        started, and none while the first network is trained beside the search, which leaves no time without other work;
+        started, and none if the first network is trained beside the search, which leaves no time without other work;
         that network was timed before. If all are too slow, the first choice stays: other programs may be the reason.
         """
         parts, choice, slow, known = self._parts, chosen, frozenset[int](), set[int]()
-        if not parts.space.budget.latencies or parts.plan.first_has_worker(parts.settings.seconds):
+        is_beside = parts.plan.workers > 1 and parts.plan.first_has_worker(parts.settings.seconds)
+        if not parts.space.budget.latencies or is_beside:
             return chosen
         known |= {each.number for each in chosen if (parts.folder / progress_file(each.number)).is_file()}
         for _ in range(MAX_CHECKS):

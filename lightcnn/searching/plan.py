@@ -127,8 +127,10 @@ class Plan(Frozen):
         """Whether one worker trains the first network from the beginning to the end, while the others search.
 
         Then a search is not worse than the first network alone, except for the speed that workers take from each other.
+        A single worker searches when that network is trained.
         """
-        return limit is not None and self.workers > 1 and self.finalists > 1 and self.bands == 1
+        has_one = self.workers == 1 or self.finalists > 1
+        return limit is not None and self.bands == 1 and not self.alone and has_one
 
     @property
     def steps_per_epoch(self) -> int:
@@ -194,13 +196,13 @@ class Plan(Frozen):
             return None
         since = self._past.since
         left, final = max(0.0, limit - since), self._final_seconds(limit, epochs)
-        if self._keeps_second(final, left):
+        if self._keeps_second(final, left, limit):
             final *= 2
         return since + left - min(final, left)
 
-    def _keeps_second(self, final: float, left: float) -> bool:
+    def _keeps_second(self, final: float, left: float, limit: float) -> bool:
         """Whether time is kept for second trainings, if first ones need `final` of the seconds that are `left`."""
-        return self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left
+        return self.first_has_worker(limit) and 2 * final <= SECOND_SHARE * left
 
     def _final_seconds(self, limit: float, epochs: int | None) -> float:
         """Seconds of final trainings of networks that were not trained before, and of the evaluation."""
@@ -272,11 +274,15 @@ class Plan(Frozen):
             return compared.worthwhile_seconds(limit, epochs, networks)
         past, rung = self._past, GOOD_STEPS * self.images / self.steps_per_epoch
         images = max(0, networks - past.networks) * RUNG_COST * (self.rungs[0] if past.networks else rung)
-        search = images / ((self.workers - self.first_has_worker(limit)) * self.speed)
+        has_one = self.workers == 1 and self.first_has_worker(limit)
+        searching = self.workers - self.first_has_worker(limit) + has_one
+        search = images / (searching * self.speed)
         search += min(past.seconds, self.search_seconds(limit, epochs) or 0.0) - past.since
         longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
+        if has_one:
+            search += longest
         training = min(search / (1 - FINAL_SHARES[0]) - search, longest)
-        if self._keeps_second(training, search + 2 * training):
+        if self._keeps_second(training, search + 2 * training, limit):
             training *= 2
         return round(past.since + search + training + self.evaluation)
 

@@ -21,6 +21,7 @@ from lightcnn.recipe_defaults import default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.settings import SearchSettings, make_settings
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings import speed
@@ -117,17 +118,18 @@ def compared(folder: str) -> int:
 def test_a_search_that_gets_twice_its_time_compares_more_networks_as_planned_and_ends_within_it(
     timed_steps: SearchSettings,
 ) -> None:
-    job.run(timed_steps, out="run")
+    settings = timed_steps.model_copy(update={"seconds": 60.0, "epochs": 8})
+    job.run(settings, out="run")
     before, used = compared("run"), RunFolder.load("run").report["seconds"]
-    doubled = timed_steps.model_copy(update={"seconds": 60.0})
+    doubled = settings.model_copy(update={"seconds": 120.0})
     planned = job.estimate(doubled, resumed="run")["plan"]
     job.run(doubled, out="run", resume=True)
     report = RunFolder.load("run").report
     assert compared("run") >= before + 3
     assert planned["compared_before"] == report["plan"]["compared_before"] == before
     assert planned["networks"] == report["plan"]["networks"] == pytest.approx(compared("run"), abs=2)
-    assert report["seconds"] <= 60
-    assert read_past(StudyFile(Path("run/study.db")), 60.0).since == pytest.approx(used, abs=0.01), (
+    assert report["seconds"] <= 120
+    assert read_past(StudyFile(Path("run/study.db")), 120.0).since == pytest.approx(used, abs=0.01), (
         "the next session with it keeps the division"
     )
 
@@ -137,10 +139,10 @@ def test_a_search_compares_networks_as_long_as_its_finalists_can_still_be_traine
 ) -> None:
     """The machine is twice as fast as it was when its speed was measured."""
     monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (SPEED / 2, 1e6))
-    job.run(timed_steps.model_copy(update={"seconds": 45.0, "epochs": 8}), out="run")
+    job.run(timed_steps.model_copy(update={"seconds": 75.0, "epochs": 8}), out="run")
     report = RunFolder.load("run").report
     planned = report["plan"]["networks"]
-    assert report["seconds"] <= 45 and report["comparison"]["unused_seconds"] <= 6
+    assert report["seconds"] <= 75 and report["comparison"]["unused_seconds"] <= 6
     assert compared("run") >= 4 * planned
     assert report["comparison"]["final_images"] == report["plan"]["final"]["images"] and report["finals"][0]["ended"]
 
@@ -226,12 +228,62 @@ def test_workers_that_share_cores_are_slower(
     assert document["images_per_second"] == expected
 
 
-@pytest.mark.parametrize(("seconds", "finalists"), [(3_000.0, 2), (20.0, 1)])
-def test_one_worker_has_two_finalists_if_both_can_be_trained_to_the_end(
-    settings: SearchSettings, seconds: float, finalists: int
+@pytest.mark.parametrize(("seconds", "compares"), [(3_000.0, True), (600.0, False)])
+def test_one_worker_compares_networks_if_two_of_them_can_be_trained_to_the_end(
+    settings: SearchSettings, seconds: float, compares: bool
 ) -> None:
+    """The longest training takes seven minutes: 5,000 epochs of 85 images, a thousand images a second."""
     document = job.estimate(settings.model_copy(update={"workers": 1, "seconds": seconds}))["plan"]
-    assert document["finalists"] == finalists and document["networks"] > 1
+    assert (document["networks"] > 1) == document["first_has_worker"] == compares
+
+
+def test_one_worker_trains_the_first_network_to_the_end_before_it_compares_others(
+    timed_steps: SearchSettings,
+) -> None:
+    recorder = Recorder()
+    job.run(timed_steps.model_copy(update={"seconds": 60.0, "epochs": 8}), out="run", progress=recorder)
+    events, report = recorder.events, RunFolder.load("run").report
+    last_part = max(place for place, event in enumerate(events) if event == ("part", 0))
+    others = [place for place, (kind, number) in enumerate(events) if kind == "score" and number > 0]
+    assert last_part < min(others) and len(others) >= 3
+    finals = {final["trial"]: final for final in report["finals"]}
+    assert len(finals) >= 2 and all(final["ended"] for final in finals.values())
+    assert finals[0]["curve"][-1]["images"] == report["plan"]["final"]["images"]
+    assert report["seconds"] <= 60
+
+
+def test_one_worker_trains_the_first_network_for_all_of_the_time_while_it_learns(
+    timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightcnn.searching.trainings.finals.is_learning", lambda scored: True)
+    job.run(timed_steps.model_copy(update={"seconds": 400.0, "epochs": None}), out="run")
+    report = RunFolder.load("run").report
+    assert report["plan"]["networks"] > 1 and compared("run") == 1
+    assert report["comparison"]["final_images"] > 1.5 * report["plan"]["final"]["images"]
+    line = "its training took the time that was planned for comparing: it still learned, or was slow"
+    assert line in comparison_lines(report)
+    assert report["seconds"] <= 400
+
+
+def test_a_killed_search_of_one_worker_continues_with_the_final_training_of_the_first_network(
+    timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(Recorder):
+        def retraining(self, finalist: Any, progress: Any, end: int) -> None:
+            super().retraining(finalist, progress, end)
+            if self.events.count(("part", 0)) == 4:
+                raise KeyboardInterrupt
+
+    settings = timed_steps.model_copy(update={"seconds": 60.0, "epochs": 8})
+    job.run(settings, out="whole")
+    with pytest.raises(KeyboardInterrupt):
+        job.run(settings, out="run", progress=Killed())
+    again = Recorder()
+    job.run(settings, out="run", resume=True, progress=again)
+    assert again.events[:2] == [("score", 0), ("part", 0)], "the score of the first session, then its next part"
+    whole, resumed = (RunFolder.load(name).report for name in ("whole", "run"))
+    assert resumed["finals"][0]["curve"] == whole["finals"][0]["curve"]
+    assert compared("run") >= compared("whole") - 1
 
 
 @pytest.mark.parametrize(("workers", "speed"), [(2, 900.0), pytest.param(1, 1_000.0, marks=pytest.mark.long)])

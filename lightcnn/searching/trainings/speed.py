@@ -182,26 +182,17 @@ def _timed_plan(
 ) -> Plan:
     """The plan for a time limit, from the speed of training and of inference with so many threads.
 
-    Without `--finalists` there is one a worker. A single worker has two if there is time to train both to the end:
-    the networks of shorter trainings that it compares differ by less than their noise.
+    Without `--finalists` there is one a worker; the first network is one of them, except for a single worker.
     """
     training, inference = speed
-    spent = time.monotonic() - began
-
-    def plan(finalists: int) -> Plan:
-        return make_plan(
-            fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
-            workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
-            images_per_second=_speed_of_worker(training, workers, data.device),
-            evaluation=_evaluation(data, finalists, inference, bands), spent=spent,
-            teaching=teaching, alone=alone, final_share=final_share, bands=bands,
-        )  # fmt: skip
-
-    if settings.finalists or bands > 1 or workers > 1 or alone:
-        return plan(settings.finalists or (workers if bands == 1 else bands))
-    two = plan(2)
-    has_time = two.final_images(settings.seconds, settings.epochs) == two.longest_images(settings.epochs)
-    return two if has_time else plan(1)
+    finalists = settings.finalists or (workers if bands == 1 else bands)
+    return make_plan(
+        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
+        workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
+        images_per_second=_speed_of_worker(training, workers, data.device),
+        evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began,
+        teaching=teaching, alone=alone, final_share=final_share, bands=bands,
+    )  # fmt: skip
 
 
 def _batch(settings: SearchSettings, data: PipelineData) -> int:

@@ -44,17 +44,22 @@ class Score:
 class Evaluator(Protocol):
     """Scores candidates, at most `workers` at once: `wait` returns the next trial with its score, or with an error.
 
-    It returns None if nothing has been scored, but `workers` has changed. A candidate is whatever the space makes.
+    It returns None if nothing has been scored, but `workers` has changed. There are none for a while if `is_waiting`. A
+    candidate is whatever the space makes.
     """
 
     @property
     def workers(self) -> int: ...
+    @property
+    def is_waiting(self) -> bool: ...
     def begin(self, candidate: Any, fidelity: Fidelity, /) -> None: ...
     def wait(self) -> tuple[Fidelity, Score | str] | None: ...
 
 
 class FunctionEvaluator:
     """An `Evaluator` from a function that returns the score of a candidate, the higher the better, or raises."""
+
+    is_waiting = False
 
     def __init__(self, function: Callable[[Any, Fidelity], float], workers: int = 1) -> None:
         self.workers = workers

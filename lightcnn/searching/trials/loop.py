@@ -42,7 +42,7 @@ def run_trials(
     with searcher.guarded():
         loop = _Loop(searcher, evaluator, trials, clock, started, finished, first_ended)
         loop.resume()
-        while loop.fill() or loop.running:
+        while loop.fill() or loop.running or evaluator.is_waiting:
             loop.take()
 
 

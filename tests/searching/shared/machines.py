@@ -87,6 +87,8 @@ class InstantPool:
 class TableEvaluator:
     """The `Evaluator` of a shared search over a table."""
 
+    is_waiting = False
+
     def __init__(self, executor: SharedExecutor) -> None:
         self._executor = executor
 
