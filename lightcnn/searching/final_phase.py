@@ -218,8 +218,10 @@ class FinalPhase:
     def _outcomes_to_train(self, without: frozenset[int] = frozenset()) -> list[Outcome]:
         """The trials, `without` some, whose networks would be trained to the end if the search ended now."""
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in without]
+        plan = self._parts.plan
         # A network that was trained to its end beside the search leaves its worker to another one.
-        return self._chosen(outcomes, self._parts.plan.finalists + self.trainings.ended)
+        further = self.trainings.ended if plan.workers > 1 else 0
+        return self._chosen(outcomes, plan.finalists + further)
 
     def _fast_enough(self, chosen: list[Outcome]) -> list[Outcome]:
         """The same, or others in the place of those that break a limit of latency when they are timed now.
@@ -229,7 +231,8 @@ class FinalPhase:
         that network was timed before. If all are too slow, the first choice stays: other programs may be the reason.
         """
         parts, choice, slow, known = self._parts, chosen, frozenset[int](), set[int]()
-        is_beside = parts.plan.workers > 1 and parts.plan.first_has_worker(parts.settings.seconds)
+        seconds, plan = parts.settings.seconds, parts.plan
+        is_beside = plan.first_has_worker(seconds) and not plan.first_is_before(seconds)
         if not parts.space.budget.latencies or is_beside:
             return chosen
         known |= {each.number for each in chosen if (parts.folder / progress_file(each.number)).is_file()}

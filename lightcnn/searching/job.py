@@ -132,8 +132,8 @@ def search(
         set: Values of `training` and `augment` of all trainings, by their paths in a recipe, as in
             {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}; also
             `distill.alpha` and `distill.temperature` with a teacher.
-        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`; of a
-            Pareto front one for each band of costs).
+        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`, and
+            with one worker; of a Pareto front one for each band of costs).
         workers: Processes that train (default: one for each core of a CPU, at most 8; one for each GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
             take time beyond `time`.
@@ -267,7 +267,7 @@ def run_shared(
                 now = replace(inputs, began=clock.monotonic())  # earlier leaders have stored the time that they took
                 if stored is not None and read_plan(folder, inputs.dataset.fingerprint) is None:
                     write_plan(folder, stored)
-                now, kept, plan, spent = _planned(folder, now, data, count)
+                now, kept, plan, spent = _planned(folder, now, data, count, is_shared=True)
                 store(kept)
                 parts = SessionParts(folder, place, now, data, plan, executor, progress)
                 SearchSession(parts, spent).run()
@@ -305,7 +305,7 @@ def _share_images(data: PipelineData, inputs: SearchInputs) -> bool:
 
 
 def _planned(
-    folder: RunFolder, inputs: SearchInputs, data: PipelineData, workers: int
+    folder: RunFolder, inputs: SearchInputs, data: PipelineData, workers: int, *, is_shared: bool = False
 ) -> tuple[SearchInputs, Plan, Plan, float]:
     """The inputs with the start of the time, the plan to keep and that of this session, and the seconds spent before.
 
@@ -315,7 +315,7 @@ def _planned(
     teaching = teaching_seconds(folder)
     # A teacher may have been trained in an earlier session, before there was a plan.
     began = min(inputs.began, clock.monotonic() - teaching) if stored is None else inputs.began
-    kept, plan = plans(stored, inputs.settings, data, inputs.space, workers, began, teaching)
+    kept, plan = plans(stored, inputs.settings, data, inputs.space, workers, began, teaching, is_shared=is_shared)
     if kept != stored:
         write_plan(folder, kept)
     return replace(inputs, began=began), kept, plan, 0.0 if stored is None else stored.spent
@@ -342,7 +342,8 @@ def estimate(
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored, past = _earlier(folder, shared, inputs.dataset.fingerprint, settings.seconds)
     data, began = PipelineData(pipeline, settings.seed), inputs.began - teacher_seconds(inputs.teacher)
-    _, plan = plans(stored, settings, data, space, workers, began, expected_training(inputs.teacher))
+    teaching = expected_training(inputs.teacher)
+    _, plan = plans(stored, settings, data, space, workers, began, teaching, is_shared=shared is not None)
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     plan = plan.after(past, *limits)
     first = space.first_network()

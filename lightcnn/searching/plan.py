@@ -129,8 +129,11 @@ class Plan(Frozen):
         Then a search is not worse than the first network alone, except for the speed that workers take from each other.
         A single worker searches when that network is trained.
         """
-        has_one = self.workers == 1 or self.finalists > 1
-        return limit is not None and self.bands == 1 and not self.alone and has_one
+        return limit is not None and self.finalists > 1 and self.bands == 1 and not self.alone
+
+    def first_is_before(self, limit: float | None) -> bool:
+        """Whether a single worker trains the first network to the end before it compares others."""
+        return self.workers == 1 and self.first_has_worker(limit)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -170,7 +173,7 @@ class Plan(Frozen):
         """Images of a final training in its share of the time from the second `since` until the limit."""
         share, before = (1.0, self.spent) if self.alone else (self.final_share, self.teaching)
         seconds = share * (limit - max(before, since)) - self.evaluation
-        return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
+        return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns(limit))))
 
     def longest_images(self, epochs: int | None) -> int:
         """The images of a final training that time is kept for."""
@@ -181,10 +184,10 @@ class Plan(Frozen):
         """The most images of a final training, as long as the network is learning and there is time."""
         return self.images * (epochs or MOST_EPOCHS)
 
-    @property
-    def _turns(self) -> float:
-        """Final trainings that one worker runs, a part of each in turn."""
-        return 1.0 if self.alone else max(1.0, self.finalists / self.workers)
+    def _turns(self, limit: float) -> float:
+        """Final trainings that one worker runs after the search, a part of each in turn."""
+        finalists = self.finalists - self.first_is_before(limit)
+        return 1.0 if self.alone else max(1.0, finalists / self.workers)
 
     def search_seconds(self, limit: float | None, epochs: int | None) -> float | None:
         """The time by which the last rung must end, for `limit` seconds in total; None without a limit.
@@ -196,21 +199,21 @@ class Plan(Frozen):
             return None
         since = self._past.since
         left, final = max(0.0, limit - since), self._final_seconds(limit, epochs)
-        if self._keeps_second(final, left, limit):
+        if self._keeps_second(final, left):
             final *= 2
         return since + left - min(final, left)
 
-    def _keeps_second(self, final: float, left: float, limit: float) -> bool:
+    def _keeps_second(self, final: float, left: float) -> bool:
         """Whether time is kept for second trainings, if first ones need `final` of the seconds that are `left`."""
-        return self.first_has_worker(limit) and 2 * final <= SECOND_SHARE * left
+        return self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left
 
     def _final_seconds(self, limit: float, epochs: int | None) -> float:
         """Seconds of final trainings of networks that were not trained before, and of the evaluation."""
-        return self._seconds_of(self._final_images(limit, epochs, self._past.since) / self.speed)
+        return self._seconds_of(self._final_images(limit, epochs, self._past.since) / self.speed, limit)
 
-    def _seconds_of(self, training: float) -> float:
+    def _seconds_of(self, training: float, limit: float) -> float:
         """Seconds of final trainings, each of which takes so many, and of the evaluation."""
-        return self._turns * training / SAFETY_SHARE + self.evaluation
+        return self._turns(limit) * training / SAFETY_SHARE + self.evaluation
 
     def spare_seconds(self, limit: float, epochs: int | None, finalists: Sequence[Outcome]) -> float:
         """Seconds after `search_seconds` without which these networks still could be trained to the longest length.
@@ -218,7 +221,7 @@ class Plan(Frozen):
         Their trainings continue, at their own speeds. None without networks.
         """
         needed = [max(0.0, outcome.seconds_to(self.longest_images(epochs))) for outcome in finalists]
-        return max(0.0, self._final_seconds(limit, epochs) - self._seconds_of(max(needed))) if needed else 0.0
+        return max(0.0, self._final_seconds(limit, epochs) - self._seconds_of(max(needed), limit)) if needed else 0.0
 
     def comparing_seconds(self, limit: float, epochs: int | None, since: float = 0.0) -> float:
         """Seconds of all workers together in which networks are compared, those of the first network excepted.
@@ -227,8 +230,14 @@ class Plan(Frozen):
         """
         began = max(self.spent, since)
         seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - began)
-        first = self.final_images(limit, epochs) / self.speed if self.first_has_worker(limit) else 0.0
+        first = self._first_images(limit, epochs) / self.speed
         return self.workers * seconds - min(max(0.0, first - (began - self.spent)), seconds)
+
+    def _first_images(self, limit: float, epochs: int | None) -> int:
+        """Images of the first network, if it has a worker: all that it needs if others are compared after it."""
+        if self.first_is_before(limit):
+            return self.longest_images(epochs)
+        return self.final_images(limit, epochs) if self.first_has_worker(limit) else 0
 
     def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
         """About how many networks will be compared, with those of earlier sessions; 1 if there is no time for any."""
@@ -274,15 +283,13 @@ class Plan(Frozen):
             return compared.worthwhile_seconds(limit, epochs, networks)
         past, rung = self._past, GOOD_STEPS * self.images / self.steps_per_epoch
         images = max(0, networks - past.networks) * RUNG_COST * (self.rungs[0] if past.networks else rung)
-        has_one = self.workers == 1 and self.first_has_worker(limit)
-        searching = self.workers - self.first_has_worker(limit) + has_one
-        search = images / (searching * self.speed)
+        search = images / (max(1, self.workers - self.first_has_worker(limit)) * self.speed)
         search += min(past.seconds, self.search_seconds(limit, epochs) or 0.0) - past.since
-        longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
-        if has_one:
-            search += longest
+        if self.first_is_before(limit) and not past.networks:
+            search += self._first_images(limit, epochs) / self.speed
+        longest = self._turns(limit) * self.longest_images(epochs) / self.speed / SAFETY_SHARE
         training = min(search / (1 - FINAL_SHARES[0]) - search, longest)
-        if self._keeps_second(training, search + 2 * training, limit):
+        if self._keeps_second(training, search + 2 * training):
             training *= 2
         return round(past.since + search + training + self.evaluation)
 

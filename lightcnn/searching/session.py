@@ -155,9 +155,12 @@ class SearchSession:
                 self._parts.folder.remove(state)
 
     def _begin_first(self, outcome: Outcome) -> None:
-        """Begins the final training of the first network beside the search, if it has a worker."""
-        parts = self._parts
-        if parts.plan.first_has_worker(parts.settings.seconds):
+        """Begins the final training of the first network beside the search, if it has a worker.
+
+        When the search is over, a single worker shares its time among all finalists.
+        """
+        seconds, plan = self._parts.settings.seconds, self._parts.plan
+        if plan.first_has_worker(seconds) and (self._clock.allows(0.0) or not plan.first_is_before(seconds)):
             self._searcher.close(outcome.number)
             self._final_phase.begin(outcome)
 

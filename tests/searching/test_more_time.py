@@ -10,7 +10,7 @@ from helpers.clocks import replace_clocks
 from searching.table_space import TableSpace, score
 
 from lightcnn.errors import RunError
-from lightcnn.searching.plan import RUNG_COST, Plan, make_plan
+from lightcnn.searching.plan import Plan, make_plan
 from lightcnn.searching.report.wording import plan_lines
 from lightcnn.searching.trials.clock import Past, SearchClock
 from lightcnn.searching.trials.halving import Fidelity, Score
@@ -18,7 +18,6 @@ from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.searching.trials.shown_study import read_past
-from lightcnn.searching.trials.storage import Outcome
 
 LIMIT, SPEED = 600.0, 1_000.0
 
@@ -26,7 +25,7 @@ LIMIT, SPEED = 600.0, 1_000.0
 class TimedEvaluator:
     """Scores entries of the table one after the other, each in the time of its images; may be interrupted."""
 
-    workers, is_waiting = 1, False
+    workers, lends_workers = 1, False
 
     def __init__(self, now: list[float], rungs: tuple[int, ...], interrupted_at: float) -> None:
         self._now, self._rungs, self._interrupted_at = now, rungs, interrupted_at
@@ -53,7 +52,6 @@ class Sessions:
         self.place = StudyFile(folder / "study.db")
         self.plan = plan
         self.now = [0.0]
-        self._first_images = 0
         replace_clocks(monkeypatch, lambda: self.now[0])
 
     def run(self, limit: float, interrupted_at: float = float("inf")) -> tuple[Plan, int, float]:
@@ -66,16 +64,8 @@ class Sessions:
         plan = self.plan.after(past, limit, None, None)
         clock = SearchClock(limit, plan.search_seconds(limit, None), past.seconds, self.now[0])
         searcher.store_limit(limit, past.since)
-
-        def train_first(outcome: Outcome) -> None:
-            """Trains the first network from what it has seen to the end."""
-            before = max(self._first_images, outcome.images)
-            self._first_images = max(before, plan.final_images(limit, None))
-            self.now[0] += (self._first_images - before) / SPEED
-
-        evaluator = TimedEvaluator(self.now, plan.rungs, interrupted_at)
         try:
-            run_trials(searcher, evaluator, trials=None, clock=clock, first_ended=train_first)
+            run_trials(searcher, TimedEvaluator(self.now, plan.rungs, interrupted_at), trials=None, clock=clock)
         except KeyboardInterrupt:
             return plan, searcher.past(limit).networks, clock.elapsed()
         ended = clock.elapsed()
@@ -84,7 +74,7 @@ class Sessions:
         return plan, searcher.past(limit).networks, ended
 
 
-def one_worker(limit: float = LIMIT, images: int = 1_221, **more: float) -> Plan:
+def one_worker(limit: float = LIMIT, images: int = 50_000, **more: float) -> Plan:
     return make_plan(
         fingerprint="a", images=images, workers=1, finalists=1, limit=limit, epochs=None, images_per_second=SPEED,
         evaluation=3.0, spent=1.0, **more,
@@ -96,9 +86,17 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sessions:
     return Sessions(tmp_path, monkeypatch, one_worker())
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        pytest.param(2_500, id="longest final training", marks=pytest.mark.long),
+        pytest.param(50_000, id="no longest final training"),
+    ],
+)
 def test_every_doubling_of_the_time_compares_more_networks_and_leaves_time_for_a_final_training(
-    sessions: Sessions,
+    images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sessions = Sessions(tmp_path, monkeypatch, one_worker(images=images))
     _, compared, _ = sessions.run(LIMIT)
     first_final = sessions.plan.final_images(LIMIT, None) / SPEED
     for limit in (2 * LIMIT, 4 * LIMIT):
@@ -176,20 +174,18 @@ def test_the_first_network_is_trained_alone_again_if_more_time_is_not_enough_to_
 
 
 def test_the_plan_of_a_resumed_search_counts_what_was_compared_before_and_what_there_is_time_for() -> None:
-    plan, past, longer = one_worker(), Past(LIMIT, LIMIT, 7), 1.5 * LIMIT
-    limits = (longer, None, None)
+    plan, past = one_worker(), Past(LIMIT, LIMIT, 7)
+    limits = (2 * LIMIT, None, None)
     document = plan.after(past, *limits).document(*limits)
     assert document["compared_before"] == 7
-    seconds = plan.after(past, *limits).search_seconds(longer, None) - LIMIT  # the first network was trained before
-    assert document["networks"] == 7 + int(seconds * SPEED / (RUNG_COST * plan.rungs[0])) >= 12
-    (line, first, enough) = plan_lines(document)
-    assert first.startswith("the first network is trained to the end before others are compared")
+    assert document["networks"] == pytest.approx(7 + plan.networks(LIMIT, None, None), abs=1)
+    (line, enough) = plan_lines(document)
     assert line.startswith(
         f"plan: about {document['networks']} networks are compared (7 of them in earlier sessions) at"
     )
-    assert enough.endswith("would be enough to compare 30") and document["worthwhile_seconds"] > longer
-    line, *_ = plan_lines(plan.after(past, LIMIT + 5, None, None).document(LIMIT + 5, None, None))
-    assert line.startswith("plan: no network is added to the 7 of earlier sessions; 2 of them are trained to about")
+    assert enough.endswith("would be enough to compare 30") and document["worthwhile_seconds"] > 2 * LIMIT
+    (line, _) = plan_lines(plan.after(past, LIMIT + 5, None, None).document(LIMIT + 5, None, None))
+    assert line.startswith("plan: no network is added to the 7 of earlier sessions; 1 of them is trained to about")
     fewer = plan.after(past, 2 * LIMIT, None, 9).document(2 * LIMIT, None, 9)
     assert fewer["networks"] == 9
 

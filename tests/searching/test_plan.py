@@ -51,7 +51,8 @@ def test_a_plan_never_needs_more_than_its_time() -> None:
         plan = timed(limit, speed, images, workers, random.randint(1, 8), evaluation=0.01 * limit)
         final, search = plan.final_images(limit, None), plan.search_seconds(limit, None)
         assert search is not None
-        assert search + max(1, plan.finalists / workers) * final / speed <= limit * 1.01 or final == 1
+        after = plan.finalists - plan.first_is_before(limit)
+        assert search + max(1, after / workers) * final / speed <= limit * 1.01 or final == 1
         assert list(plan.rungs) == sorted(plan.rungs)
         assert plan.steps(plan.rungs[0]) <= max(1, plan.steps(final) / 2)
         assert [plan.images_at(plan.steps(rung)) for rung in plan.rungs] == list(plan.rungs), "whole steps"
@@ -133,9 +134,10 @@ def test_time_for_second_trainings_is_kept_if_half_is_left_for_comparing(minutes
 
 @pytest.mark.parametrize("speed", [600, 1_400, 2_400, 10_000])
 @pytest.mark.parametrize("networks", [10, 30])
-def test_the_time_that_is_worthwhile_is_enough(speed: float, networks: int) -> None:
-    limit = timed(120, speed).worthwhile_seconds(120, None, networks)
-    plan = timed(limit, speed)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_time_that_is_worthwhile_is_enough(speed: float, networks: int, workers: int) -> None:
+    limit = timed(120, speed, workers=workers).worthwhile_seconds(120, None, networks)
+    plan = timed(limit, speed, workers=workers)
     assert plan.networks(limit, None, None) >= 0.9 * networks
     assert plan.steps(plan.rungs[0]) * 30 >= 0.9 * networks * GOOD_STEPS
 
@@ -173,6 +175,17 @@ def test_the_worker_of_the_first_network_compares_others_when_that_is_trained() 
     plan = timed(3_600, 2_400)
     seconds = plan.search_seconds(3_600, None) - plan.spent
     assert plan.comparing_seconds(3_600, None) == pytest.approx(2 * seconds - 1_000_000 / 2_400)
+
+
+@pytest.mark.parametrize("finalists", [2, 3])
+def test_one_worker_compares_between_the_first_final_training_and_the_others(finalists: int) -> None:
+    limit, final = 1_700, 1_000_000 / 2_400
+    plan = timed(limit, 2_400, workers=1, finalists=finalists)
+    assert plan.final_images(limit, None) == 1_000_000
+    search = plan.search_seconds(limit, None)
+    assert search == pytest.approx(limit - (finalists - 1) * final / 0.93 - 3)
+    assert plan.comparing_seconds(limit, None) == pytest.approx(search - 1 - final)
+    assert timed(800, 2_400, workers=1, finalists=finalists).networks(800, None, None) == 1, "no time for two"
 
 
 def test_a_network_alone_is_trained_for_the_whole_time() -> None:

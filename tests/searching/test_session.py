@@ -23,13 +23,14 @@ from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.settings import SearchSettings, make_settings
+from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings import speed
 from lightcnn.searching.trainings.choice import all_weights
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess
-from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
-from lightcnn.searching.trials.clock import SearchClock
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult
+from lightcnn.searching.trials.clock import Past, SearchClock
 from lightcnn.searching.trials.place import STUDY_NAME, StudyFile
 from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.searching.trials.storage import outcome_of
@@ -263,6 +264,51 @@ def test_one_worker_trains_the_first_network_for_all_of_the_time_while_it_learns
     line = "its training took the time that was planned for comparing: it still learned, or was slow"
     assert line in comparison_lines(report)
     assert report["seconds"] <= 400
+
+
+def test_one_worker_compares_others_if_the_training_of_the_first_network_fails(
+    timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = InProcess.wait
+
+    def wait(executor: InProcess) -> TrainingResult:
+        job = executor._jobs[0]
+        if job.rung == FINAL and job.trial == 0:
+            executor._jobs.popleft()
+            return TrainingResult(trial=0, rung=FINAL, target=job.target, step=0, images=0, seconds=0, error="broken")
+        return real(executor)
+
+    monkeypatch.setattr(InProcess, "wait", wait)
+    job.run(timed_steps.model_copy(update={"seconds": 60.0, "epochs": 8}), out="run")
+    report = RunFolder.load("run").report
+    assert compared("run") >= 4
+    assert {final["trial"]: final["ended"] for final in report["finals"]}[0] is False
+    assert any(final["ended"] for final in report["finals"])
+
+
+@pytest.mark.parametrize("finalists", [1, 3])
+def test_one_worker_trains_as_many_networks_to_the_end_as_are_wanted(
+    timed_steps: SearchSettings, finalists: int
+) -> None:
+    """A single one is chosen from those that were compared; of several, the first network is one."""
+    settings = timed_steps.model_copy(update={"seconds": 80.0, "epochs": 8, "finalists": finalists})
+    recorder = Recorder()
+    job.run(settings, out="run", progress=recorder)
+    report = RunFolder.load("run").report
+    assert report["plan"]["finalists"] == finalists and compared("run") >= 4 and report["seconds"] <= 80
+    first_part, last_score = recorder.events.index(("part", 0)), len(recorder.events) - 1
+    last_score -= [kind for kind, _ in recorder.events[::-1]].index("score")
+    assert (first_part < last_score) == (finalists > 1)
+    assert sum(final["ended"] for final in report["finals"]) >= finalists
+
+
+def test_other_machines_may_join_a_single_worker_so_that_it_needs_no_second_finalist(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, shared = settings.model_copy(update={"workers": 1, "seconds": 3_000.0}), SharedSettings("storage", "study")
+    monkeypatch.setattr(job, "earlier_sessions", lambda *values: (None, Past()))
+    assert job.estimate(one)["plan"]["finalists"] == 2
+    assert job.estimate(one, shared=shared)["plan"]["finalists"] == 1
 
 
 def test_a_killed_search_of_one_worker_continues_with_the_final_training_of_the_first_network(

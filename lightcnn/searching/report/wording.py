@@ -27,8 +27,7 @@ UNUSED_SHARE = 0.1
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
-    final, rungs, is_first = plan["final"], plan["rungs"], _is_first_trained(plan)
-    count = min(plan["finalists"] + is_first, plan["networks"])
+    final, rungs, count = plan["final"], plan["rungs"], min(plan["finalists"], plan["networks"])
     known = plan.get("compared_before", 0)
     epochs = "1 epoch" if final["epochs"] == 1 else f"{final['epochs']:g} epochs"
     length = f"{human(final['images'])} images ({epochs}, {final['steps']:,} steps)"
@@ -50,12 +49,12 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             ]
         if "bands" in plan:
             lines.append(f"the range of costs has {plan['bands']} bands, in which networks are proposed in turn")
-        if is_first:
+        if _first_is_before(plan) and not known:
             lines.append(
                 "the first network is trained to the end before others are compared; if it still learns then, it is "
                 "trained longer, and fewer are compared"
             )
-        elif plan["first_has_worker"]:
+        elif plan["first_has_worker"] and plan["workers"] > 1:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
         if (threads := plan.get("threads") or 1) > 1:  # plans of earlier versions lack it
             lines.append(
@@ -74,8 +73,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _is_first_trained(plan: Mapping[str, Any]) -> bool:
-    """Whether a single worker trains the first network to the end, in addition to the finalists, and then compares."""
+def _first_is_before(plan: Mapping[str, Any]) -> bool:
+    """Whether a single worker trains the first network to the end before it compares others."""
     return bool(plan["first_has_worker"]) and plan["workers"] == 1
 
 
@@ -124,7 +123,7 @@ def effort_lines(report: Mapping[str, Any]) -> list[str]:
             f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
             f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
         ]
-    if compared["networks"] == 1 < report["plan"]["networks"] and _is_first_trained(report["plan"]):
+    if report["counts"]["proposed"] == 1 < report["plan"]["networks"] and _first_is_before(report["plan"]):
         lines.append("its training took the time that was planned for comparing: it still learned, or was slow")
     if compared["cut_short"]:
         planned = human(compared.get("planned_images", report["plan"]["final"]["images"]))  # earlier reports lack it

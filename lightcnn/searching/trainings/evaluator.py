@@ -47,9 +47,9 @@ class NetworkEvaluator:
         return trainings_at_once(self._plan, self._executor.workers) - self._finals.running
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether final trainings keep all workers busy, as that of the first network does if there is only one."""
-        return self._finals.running > 0 and self.workers < 1
+    def lends_workers(self) -> bool:
+        """Whether final trainings have some of the workers."""
+        return self._finals.running > 0
 
     def begin(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Starts or continues the training of a candidate."""

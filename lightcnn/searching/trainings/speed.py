@@ -48,10 +48,12 @@ def measured_plan(
     workers: int,
     began: float,
     teaching: float = 0.0,
+    *,
+    is_shared: bool = False,
 ) -> Plan:
     """The plan of a search by `workers` processes, whose time began at `began`, a `time.monotonic()`.
 
-    `teaching` are the seconds since then in which its teacher was trained.
+    `teaching` are the seconds since then in which its teacher was trained. If it `is_shared`, other machines may join.
 
     The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
     on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster. So it
@@ -65,21 +67,33 @@ def measured_plan(
         return _fixed_plan(settings, data, workers, single, bands)
     speeds = {single: images_per_second(settings, data, space, single)}
     timed = partial(_timed_plan, settings, data, began=began, teaching=teaching, bands=bands)
-    side_by_side = 1 if trials == 1 else workers
-    beside = [timed(side_by_side, single, speeds[single], final_share=share) for share in FINAL_SHARES]
+    side_by_side, finalists = 1 if trials == 1 else workers, _finalists(settings, workers, bands, is_shared=is_shared)
+    beside = [timed(side_by_side, finalists, single, speeds[single], final_share=share) for share in FINAL_SHARES]
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
     if bands > 1 and trials != 1:
         return comparing[0] if comparing else beside[-1]
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    alone = timed(1, threads, speeds[threads], alone=True).model_copy(update={"beside": _beside(beside[0])})
+    alone = timed(1, settings.finalists or 1, threads, speeds[threads], alone=True).model_copy(
+        update={"beside": _beside(beside[0])}
+    )
     length = alone.final_images(settings.seconds, settings.epochs)
     has_time_left = length >= LONG_ENOUGH * alone.longest_images(settings.epochs)
     if not comparing or not (comparing[0] is beside[0] or has_time_left):
         return alone
     needed = min(length, comparing[0].longest_images(settings.epochs))
     return comparing[0] if _first_images(comparing[0], settings) >= MIN_LENGTH * needed else alone
+
+
+def _finalists(settings: SearchSettings, workers: int, bands: int, *, is_shared: bool) -> int:
+    """Networks that are trained to the end within a time limit: one a worker, or one a band of a front.
+
+    A single worker trains the first network and another one, unless other machines may join it.
+    """
+    if settings.finalists or bands > 1:
+        return settings.finalists or bands
+    return workers if is_shared else max(2, workers)
 
 
 def _beside(plan: Plan) -> Beside:
@@ -103,20 +117,24 @@ def plans(
     workers: int,
     began: float,
     teaching: float = 0.0,
+    *,
+    is_shared: bool = False,
 ) -> tuple[Plan, Plan]:
     """The plan of a search, which is made only once, and that of this session, with its own finalists and workers.
 
     `stored` is the plan of earlier sessions, if any. The speed is added if that had no time limit.
     """
     if stored is None:
-        first = measured_plan(settings, data, space, workers, began, teaching)
+        first = measured_plan(settings, data, space, workers, began, teaching, is_shared=is_shared)
         return first, first
     had_time = stored.images_per_second is not None
     if settings.seconds is not None and not had_time:
         stored = _with_speed(settings, stored, data, space, workers)
     workers = workers if stored.threads in (None, 1) else 1
     kept = settings.seconds is None or stored.bands > 1 or (had_time and workers == stored.workers)
-    finalists = settings.finalists or (stored.finalists if kept else workers)
+    finalists = stored.finalists
+    if settings.finalists or not kept or (stored.alone and settings.seconds is not None):
+        finalists = _finalists(settings, workers, stored.bands, is_shared=is_shared)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
     if stored.alone and settings.seconds is not None:
         compares = plan.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
@@ -171,6 +189,7 @@ def _timed_plan(
     settings: SearchSettings,
     data: PipelineData,
     workers: int,
+    finalists: int,
     threads: int | None,
     speed: tuple[float, float],
     *,
@@ -180,12 +199,8 @@ def _timed_plan(
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
 ) -> Plan:
-    """The plan for a time limit, from the speed of training and of inference with so many threads.
-
-    Without `--finalists` there is one a worker; the first network is one of them, except for a single worker.
-    """
+    """The plan for a time limit, from the speed of training and of inference with so many threads."""
     training, inference = speed
-    finalists = settings.finalists or (workers if bands == 1 else bands)
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,

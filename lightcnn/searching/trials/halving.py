@@ -44,14 +44,14 @@ class Score:
 class Evaluator(Protocol):
     """Scores candidates, at most `workers` at once: `wait` returns the next trial with its score, or with an error.
 
-    It returns None if nothing has been scored, but `workers` has changed. There are none for a while if `is_waiting`. A
+    It returns None if nothing has been scored, but `workers` has changed: there may be none while it `lends_workers`. A
     candidate is whatever the space makes.
     """
 
     @property
     def workers(self) -> int: ...
     @property
-    def is_waiting(self) -> bool: ...
+    def lends_workers(self) -> bool: ...
     def begin(self, candidate: Any, fidelity: Fidelity, /) -> None: ...
     def wait(self) -> tuple[Fidelity, Score | str] | None: ...
 
@@ -59,7 +59,7 @@ class Evaluator(Protocol):
 class FunctionEvaluator:
     """An `Evaluator` from a function that returns the score of a candidate, the higher the better, or raises."""
 
-    is_waiting = False
+    lends_workers = False
 
     def __init__(self, function: Callable[[Any, Fidelity], float], workers: int = 1) -> None:
         self.workers = workers

@@ -42,7 +42,7 @@ def run_trials(
     with searcher.guarded():
         loop = _Loop(searcher, evaluator, trials, clock, started, finished, first_ended)
         loop.resume()
-        while loop.fill() or loop.running or evaluator.is_waiting:
+        while loop.fill() or loop.running or loop.is_waiting:
             loop.take()
 
 
@@ -68,6 +68,7 @@ class _Loop:
         self._first_ended = first_ended
         self._has_first_ended = False
         self.running = 0
+        self.is_waiting = False
         self._next = 0
         self._idle = 0
 
@@ -81,9 +82,12 @@ class _Loop:
                 self._begin(outcome.number, self._searcher.rungs.images.index(min(left)))
 
     def fill(self) -> bool:
-        """Begins tasks until all workers are busy; returns whether any began."""
+        """Begins tasks until all workers are busy; returns whether any began.
+
+        It `is_waiting` if there was no worker, since all are lent.
+        """
         self._end_first()
-        began = False
+        began, self.is_waiting = False, self._evaluator.workers < 1 and self._evaluator.lends_workers
         while self.running < self._evaluator.workers and self._begin_next():
             began = True
         return began

@@ -33,7 +33,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "beyond_noise": True,
     }  # fmt: skip
     plan = {"networks": 12, "workers": 2, "first_has_worker": True, "final": {"images": 200_000}}
-    return {"comparison": compared | changes, "best": {"trial": 0}, "plan": plan}
+    return {"comparison": compared | changes, "best": {"trial": 0}, "plan": plan, "counts": {"proposed": 12}}
 
 
 def test_the_lines_state_networks_lengths_and_noise() -> None:
@@ -132,8 +132,8 @@ def test_the_plan_names_only_lengths_that_networks_will_reach(networks, beside, 
     final = {"images": 1_221, "epochs": 1.0, "steps": 20}
     assert "to about 1.221k images (1 epoch, 20 steps)" in plan_lines(plan | {"final": final})[0]
     assert f"then {min(2, networks)} of them are trained" in plan_lines(plan)[0]
-    before = plan_lines(plan | {"workers": 1, "finalists": 1})
-    assert before[0] == plan_lines(plan)[0] if beside else "then 1 of them is trained" in before[0]
+    before = plan_lines(plan | {"workers": 1})
+    assert before[0] == plan_lines(plan)[0]
     assert ("the first network is trained to the end before others are compared" in before[-1]) == beside
     assert not any("one after the other" in line for line in plan_lines(plan | {"threads": 1}))
     assert "are trained one after the other with 4 threads each" in plan_lines(plan | {"threads": 4})[-1]
@@ -146,9 +146,11 @@ def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
         "the final training was cut short: 122.1k images instead of 200k",
     ]
     one_worker = report(networks=1, runner_up=None)
-    one_worker["plan"]["workers"] = 1
+    one_worker["plan"]["workers"] = one_worker["counts"]["proposed"] = 1
     line = "its training took the time that was planned for comparing: it still learned, or was slow"
     assert comparison_lines(one_worker) == [alone[0], line]
+    one_worker["counts"]["proposed"] = 3
+    assert comparison_lines(one_worker) == alone[:1], "the others failed"
     assert unchecked_choice(report(networks=1, runner_up=None)) is unchecked_choice(report()) is None
     unchecked = "only one network was trained to the end: whether another one would end better is not known"
     assert unchecked_choice(report(runner_up=None, finalists=1)) == unchecked

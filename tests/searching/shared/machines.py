@@ -87,7 +87,7 @@ class InstantPool:
 class TableEvaluator:
     """The `Evaluator` of a shared search over a table."""
 
-    is_waiting = False
+    lends_workers = False
 
     def __init__(self, executor: SharedExecutor) -> None:
         self._executor = executor
