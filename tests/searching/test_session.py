@@ -305,10 +305,10 @@ def test_one_worker_trains_as_many_networks_to_the_end_as_are_wanted(
 def test_other_machines_may_join_a_single_worker_so_that_it_needs_no_second_finalist(
     settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, shared = settings.model_copy(update={"workers": 1, "seconds": 3_000.0}), SharedSettings("storage", "study")
+    single = settings.model_copy(update={"workers": 1, "seconds": 3_000.0})
     monkeypatch.setattr(job, "earlier_sessions", lambda *values: (None, Past()))
-    assert job.estimate(one)["plan"]["finalists"] == 2
-    assert job.estimate(one, shared=shared)["plan"]["finalists"] == 1
+    assert job.estimate(single)["plan"]["finalists"] == 2
+    assert job.estimate(single, shared=SharedSettings("storage", "study"))["plan"]["finalists"] == 1
 
 
 def test_a_killed_search_of_one_worker_continues_with_the_final_training_of_the_first_network(
