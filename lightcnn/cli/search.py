@@ -122,7 +122,9 @@ Maximised = Annotated[
 FinalEpochs = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."
+        metavar="N",
+        min=1,
+        help="Epochs of the final training, with --time at most (default: 20 to 100 by the number of images).",
     ),
 ]
 Finalists = Annotated[
@@ -131,8 +133,8 @@ Finalists = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Number of networks that are trained to the end (default: one per worker; 2 without --time; "
-        "with --pareto one per band of costs).",
+        help="Number of networks that are trained to the end (default: one per worker; 2 without --time, "
+        "and with one worker; with --pareto one per band of costs).",
     ),
 ]
 Workers = Annotated[
