@@ -22,7 +22,7 @@ from lightcnn.recipe import Augment
 from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.plan import AVERAGING, WARMUP_STEPS
 
-DECAY_SHARE = 0.2
+DECAY_SHARE, MIRROR = 0.2, "default, mirror"
 VARIANTS = {
     "none": Augment(shift=0, rotate=0, zoom=0),
     "shift 1 pixel": Augment(shift=0.05, rotate=0, zoom=0),
@@ -39,12 +39,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=700_000)
     parser.add_argument("--budget", default="1MFLOPs")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", choices=["default", *VARIANTS])
+    parser.add_argument("--only", nargs="+", choices=["default", MIRROR, *VARIANTS])
     options = parser.parse_args()
     pipeline, spec = first_network(options.data, options.budget)
     dataset, split = pipeline.dataset, pipeline.split
     size, train = spec.input[1], len(split.train)
-    variants = {"default": default_augment(dataset.channels, train), **VARIANTS}
+    default = default_augment(dataset.channels, train)
+    variants = {"default": default, MIRROR: default.model_copy(update={"flip": True}), **VARIANTS}
     base = default_training(math.ceil(options.images / train), train)
     steps = round(options.images / train * math.ceil(train / base.batch))
     settings = base.model_copy(
