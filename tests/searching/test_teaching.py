@@ -444,9 +444,9 @@ def test_a_dry_run_prints_the_teacher_and_plans_with_the_time_that_it_takes(
 ) -> None:
     times, real = list[tuple[float, float]](), job.plans
 
-    def plans(*values: Any) -> object:
+    def plans(*values: Any, **named: Any) -> object:
         times.append((time.monotonic() - values[5], values[6]))
-        return real(*values)
+        return real(*values, **named)
 
     monkeypatch.setattr(job, "plans", plans)
     monkeypatch.setattr(
@@ -473,9 +473,9 @@ def test_the_predictions_of_a_teacher_are_a_part_of_the_time(
     """At 0.25 s for one image they are too long for one minute, and a part of ten."""
     spent, real = list[float](), job.plans
 
-    def plans(*values: Any) -> object:
+    def plans(*values: Any, **named: Any) -> object:
         spent.append(time.monotonic() - values[5])
-        return real(*values)
+        return real(*values, **named)
 
     monkeypatch.setattr(job, "plans", plans)
     monkeypatch.setattr("lightcnn.teacher.TeacherRun.seconds", lambda *values: 0.25)
