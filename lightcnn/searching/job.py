@@ -125,8 +125,8 @@ def search(
             as "90s", "10m" or "1h30m". If the budget limits a latency, timing 30 networks is part of it;
             a time of which that would take more than two thirds is refused.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
-        epochs: Epochs of the final training, with `time` at most (default: 20 to 100 by the number of images; with `time`
-            up to 400 while a network is learning).
+        epochs: Epochs of the final training, with `time` at most (default: 20 to 100 by the number of images; with
+            `time` up to 400 while a network is learning).
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss"
             (default: that of `training.monitor` in `set`, else "accuracy").
         input: Input size of all networks in pixels (default: the sizes of the space compete).
