@@ -83,7 +83,7 @@ def measured_plan(
     if not comparing or not (comparing[0] is beside[0] or has_time_left):
         return alone
     needed = min(length, comparing[0].longest_images(settings.epochs))
-    return comparing[0] if _first_images(comparing[0], settings) >= MIN_LENGTH * needed else alone
+    return comparing[0] if _most_images_of_first(comparing[0], settings) >= MIN_LENGTH * needed else alone
 
 
 def _finalists(settings: SearchSettings, workers: int, bands: int, *, is_shared: bool) -> int:
@@ -101,7 +101,7 @@ def _beside(plan: Plan) -> Beside:
     return Beside(workers=plan.workers, finalists=plan.finalists, images_per_second=plan.speed)
 
 
-def _first_images(plan: Plan, settings: SearchSettings) -> int:
+def _most_images_of_first(plan: Plan, settings: SearchSettings) -> int:
     """The most images that the first network sees in a search that compares networks."""
     if not plan.first_has_worker(settings.seconds):
         return plan.final_images(settings.seconds, settings.epochs)
