@@ -41,6 +41,8 @@ MAX_SOLUTIONS = 4
 """Times that the widths of a shape are solved for, each time for a smaller share, if its arena cannot be packed."""
 MAX_ATTEMPTS = 100
 """Shapes that are tried until a candidate is taken that uses less."""
+MAX_DRAWS = 2_000
+"""Random shapes that are tried before a budget is refused to which neither these nor the starts can be fitted."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class BudgetedSpace:
 
     def draw(self, random: Random) -> Shape:
         """A random shape, fitted to a share of the budget that is drawn uniformly."""
-        return dict((self._chosen(self._draws(random)) or self._smallest()).shape)
+        return dict((self._chosen(self._draws(random)) or self._known).shape)
 
     def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape:
         """A shape near the given one that uses enough of the budget."""
@@ -145,8 +147,8 @@ class BudgetedSpace:
 
         A start of the space is always fitted to the whole, the first one to its share. If a shape cannot be fitted or
         is not balanced, this is the first of its mutations, and then of random shapes, that can and is. If none of
-        `MAX_ATTEMPTS` uses enough of the budget, it is the one that uses most of it; if none meets the budget, the
-        smallest network. Raises: BudgetError if that does not meet it either.
+        `MAX_ATTEMPTS` uses enough of the budget, it is the one that uses most of it; if none meets the budget, one
+        that does. Raises: BudgetError if there is none.
         """
         start = self.first_network() if dict(shape) == self.first() else None
         if start is None and dict(shape) in self._starts:
@@ -154,7 +156,7 @@ class BudgetedSpace:
         if start is not None:
             return start
         mutations = self._mutations(shape, random, MAX_MUTATIONS)
-        return self._chosen(chain([self._nearest(shape)], mutations, self._draws(random))) or self._smallest()
+        return self._chosen(chain([self._nearest(shape)], mutations, self._draws(random))) or self._known
 
     def _draws(self, random: Random) -> Iterator[Candidate | None]:
         """Random shapes, each fitted to a share of the budget that is drawn uniformly."""
@@ -194,15 +196,21 @@ class BudgetedSpace:
         admitted = self.budget.admits(candidate.cost) and self._is_full(candidate)
         return candidate if admitted else self._solve(shape)
 
-    def _smallest(self) -> Candidate:
-        """The smallest network of the space. Raises: BudgetError if it does not meet the budget."""
-        smallest = self._solve(self._smallest_by(self.budget.used_share))
-        if smallest is None:
+    @cached_property
+    def _known(self) -> Candidate:
+        """A network that meets the budget: the smallest, else the first, else a random one.
+
+        It is proposed if none of `MAX_ATTEMPTS` shapes can be fitted to the budget. Raises: BudgetError.
+        """
+        known = self._solve(self._smallest_by(self.budget.used_share)) or self.first_network()
+        if known is None:  # few networks are within a narrow budget
+            known = next((drawn for drawn in islice(self._draws(Random(0)), MAX_DRAWS) if drawn is not None), None)
+        if known is None:
             raise BudgetError(
-                f"budget {self.budget}: none of {MAX_ATTEMPTS} shapes of the space {self.name} could be fitted to it; "
+                f"budget {self.budget}: none of {MAX_DRAWS} shapes of the space {self.name} could be fitted to it; "
                 "widen the space or the budget"
             )
-        return smallest
+        return known
 
     def fit(self, shape: Mapping[str, Any], share: float = 1.0) -> Candidate | None:
         """The shape with widths solved for a share of the budget; None if no widths meet the budget and use enough.

@@ -393,9 +393,18 @@ def test_a_budget_that_no_shape_can_be_fitted_to_is_refused() -> None:
     with pytest.raises(BudgetError) as caught:
         bound.candidate(bound.first(), Random(0))
     assert str(caught.value) == (
-        f"budget {bound.budget}: none of 100 shapes of the space micro could be fitted to it; "
+        f"budget {bound.budget}: none of 2000 shapes of the space micro could be fitted to it; "
         "widen the space or the budget"
     )
+
+
+def test_a_budget_that_the_first_network_alone_meets_proposes_it() -> None:
+    first = under("1MFLOPs").first_network()
+    assert first is not None
+    bound = under(f"{first.cost.macs}..{max(first.cost.fvcore, first.cost.thop)}FLOPs")
+    for seed in range(3):
+        random = Random(seed)
+        assert bound.budget.admits(bound.candidate(bound.draw(random), random).cost)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from random import Random
 
 import numpy as np
 import torch
@@ -218,12 +219,13 @@ def _batch(settings: SearchSettings, data: PipelineData) -> int:
 def images_per_second(
     settings: SearchSettings, data: PipelineData, space: BudgetedSpace, threads: int | None
 ) -> tuple[float, float]:
-    """Images that so many threads train and evaluate in a second, with the first network of the space.
+    """Images that so many threads train and evaluate in a second, with the network that a search trains first.
 
+    If the first shape cannot be fitted to the budget, this is another one than that, with about as many multiply-adds.
     Of a front, it is that of a band above the middle, whose speed is about the mean.
     """
     space = space.bands[len(space.bands) // 2] if space.bands else space
-    candidate = space.first_network() or space.inspect(space.space.smallest())
+    candidate = space.candidate(space.first(), Random(settings.seed))
     default = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
     values = settings.training_values(default, default_augment(data.pipeline.dataset.channels, len(data.train)))
     size = candidate.spec.input[1]
