@@ -28,6 +28,8 @@ from lightcnn.searching.trials.storage import Outcome
 
 MAX_CHECKS = 3
 """How often networks are timed before they are trained to the end, and others chosen in the place of slow ones."""
+MAX_REASONS = 3
+"""Reasons that an error states, if all trials have failed."""
 
 
 @dataclass
@@ -208,11 +210,10 @@ class FinalPhase:
         parts = self._parts
         chosen = self._fast_enough(self._outcomes_to_train())
         if not chosen:
-            outcomes = self._searcher.outcomes()
-            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
-            raise NoNetworkError(
-                f"run {parts.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
-            )
+            reasons = list(dict.fromkeys(each.reason for each in self._searcher.outcomes() if each.reason))
+            listed = "; ".join(reasons[:MAX_REASONS]) or "no time for any"
+            more = f"; and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
+            raise NoNetworkError(f"run {parts.folder.path}: no trial succeeded; the reasons: {listed}{more}")
         return [self._finalist(outcome) for outcome in chosen]
 
     def _outcomes_to_train(self, without: frozenset[int] = frozenset()) -> list[Outcome]:

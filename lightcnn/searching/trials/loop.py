@@ -19,6 +19,8 @@ from lightcnn.searching.trials.storage import Outcome, TrialResult
 
 MAX_DUPLICATES = 50
 """Duplicates in a row after which nothing new is expected from the space, and the search ends."""
+MAX_FAILED = 20
+"""Networks after which the search ends if all of them have failed: it is not the networks that are wrong then."""
 
 
 def run_trials(
@@ -33,8 +35,9 @@ def run_trials(
 ) -> None:
     """Runs at least one trial, until there are `trials` of them and none is to be continued, or the clock ends it.
 
-    The search also ends when the space has no new candidate. Tasks that an earlier session left unfinished are run
-    first. A score that is not finite or an error of the evaluator fails the trial, and the search continues.
+    The search also ends when the space has no new candidate, or all of the first `MAX_FAILED` networks have failed.
+    Tasks that an earlier session left unfinished are run first. A score that is not finite or an error of the
+    evaluator fails the trial, and the search continues.
     `first_ended` gets the first trial when no rung is left for it, once; it may take a worker.
     KeyboardInterrupt passes through; trials can then be resumed. Raises: LightcnnError if the study cannot be read or
     written.
@@ -172,6 +175,8 @@ class _Loop:
             return False
         recent = outcomes[-MAX_DUPLICATES:]
         if len(recent) == MAX_DUPLICATES and all(outcome.state == "duplicate" for outcome in recent):
+            return False
+        if len(outcomes) >= MAX_FAILED and all(outcome.state == "failed" for outcome in outcomes):
             return False
         first = self._searcher.rungs.images[0]
         seconds = sorted(o.seconds / o.images * first for o in outcomes if o.is_scored)
