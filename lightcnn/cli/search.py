@@ -255,7 +255,7 @@ def search(
 ) -> None:
     """Search for the best network within a budget, train it, and write a run folder."""
     from lightcnn.run_folder import RunFolder
-    from lightcnn.searching.settings import CONTINUING, has_ended, resumed_settings
+    from lightcnn.searching.settings import CONTINUING, has_ended, lifted_limit, resumed_settings
 
     trackers = require_trackers(log or ())
     options: dict[str, Any] = {
@@ -275,12 +275,15 @@ def search(
         _take_part(shared, options, out, trackers, resume=resume, dry_run=dry_run, as_json=as_json, quiet=quiet)
         return
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
+    if resume and not quiet and (lifted := lifted_limit(out, settings)):
+        line = f"note: {lifted} limits this search no longer; give it as well to keep it"
+        CommandConsole(stderr=True).print_line(line)
     if dry_run:
         _show_estimate(settings, as_json, quiet, resumed=out if resume else None)
     elif resume and not options.keys() & CONTINUING and out and has_ended(RunFolder(out)):
         _show_again(out, as_json, quiet)
     else:
-        _show_search(_run(settings, out, resume, quiet, trackers), as_json, quiet)
+        _show_search(_run(settings, out, trackers, quiet, resumed_by=options if resume else None), as_json, quiet)
 
 
 def _take_part(
@@ -392,9 +395,14 @@ def _require_space(name: str, budget: Budget, images: tuple[int, int, int], opti
 
 
 def _run(
-    settings: SearchSettings, out: Path | None, resume: bool, quiet: bool, log: Sequence[TrackerName]
+    settings: SearchSettings,
+    out: Path | None,
+    log: Sequence[TrackerName],
+    quiet: bool,
+    *,
+    resumed_by: Mapping[str, Any] | None = None,
 ) -> RunFolder:
-    """Runs the search under its live view, and logs it."""
+    """Runs the search under its live view, and logs it; `resumed_by` are the options of a search that is resumed."""
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.progress import tracked
     from lightcnn.searching.settings import SETTINGS_FILE
@@ -404,13 +412,22 @@ def _run(
     out = out or RunFolder.default_path("search")
     console = CommandConsole(stderr=True)
     with (
-        resumable("search", out, SETTINGS_FILE, log),
+        resumable("search", out, SETTINGS_FILE, log, _written(resumed_by or {})),
         SearchView(console, quiet) as view,
         Trackers(log, view.warn) as trackers,
     ):
         from lightcnn.searching import job
 
-        return job.run(settings, out=out, resume=resume, progress=tracked(view, trackers))
+        return job.run(settings, out=out, resume=resumed_by is not None, progress=tracked(view, trackers))
+
+
+def _written(options: Mapping[str, Any]) -> str:
+    """The options that may change when a search is resumed, as on a command line: its folder may not have them yet."""
+    from lightcnn.searching.settings import CHANGEABLE
+
+    changed = {name: value for name, value in options.items() if name in CHANGEABLE}
+    seconds = {"time": f"{changed.pop('seconds'):.10g}s"} if "seconds" in changed else {}
+    return " ".join(f"--{name} {value}" for name, value in (seconds | changed).items())
 
 
 def _show_estimate(

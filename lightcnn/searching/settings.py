@@ -206,6 +206,16 @@ def resumed_settings(out: str | Path | None, options: Mapping[str, Any]) -> Sear
     return changed_settings(load_settings(out), options, CHANGEABLE, f"--resume: {out}", "choose a new --out")
 
 
+def lifted_limit(out: str | Path | None, settings: SearchSettings) -> str | None:
+    """The option "--time" or "--trials" that limited the search in a folder and does not any more; None if none does.
+
+    A session with one of these options has no limit by the other.
+    """
+    before = load_settings(out)
+    limits = {"--time": (before.seconds, settings.seconds), "--trials": (before.trials, settings.trials)}
+    return next((name for name, (old, new) in limits.items() if old is not None and new is None), None)
+
+
 def changed_settings(
     stored: SearchSettings, options: Mapping[str, Any], changeable: Container[str], name: str, other: str
 ) -> SearchSettings:

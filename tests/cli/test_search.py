@@ -336,7 +336,9 @@ def test_a_dry_run_of_a_resumed_search_shows_the_plan_that_it_has(finished, caps
     plans = []
     for more in ([], ["--trials", "9", "--epochs", "8"], ["--time", "5m"]):
         assert run(["search", "--resume", "--out", str(out), "--dry-run", "--json", *more]) == 0
-        plans.append(json.loads(capsys.readouterr().out)["plan"])
+        printed = capsys.readouterr()
+        plans.append(json.loads(printed.out)["plan"])
+        assert ("note: --trials limits this search no longer" in printed.err) == ("--time" in more)
     stored = RunFolder.load(out).report["plan"]
     assert plans[0] == stored | {"compared_before": RunFolder.load(out).report["comparison"]["networks"]}
     assert all(plan["rungs"] == stored["rungs"] for plan in plans), "what is finished never moves"
@@ -346,6 +348,16 @@ def test_a_dry_run_of_a_resumed_search_shows_the_plan_that_it_has(finished, caps
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())
     assert run(["search", "--resume", "--out", "nowhere", "--dry-run"]) == 2
     assert "nowhere: not a run folder" in capsys.readouterr().err
+
+
+def test_the_command_that_resumes_has_the_limits_that_the_folder_lacks(finished, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    out = str(finished[0])
+    monkeypatch.setattr("lightcnn.searching.job.run", interrupted)
+    assert run(["search", "--resume", "--out", out, "--time", "1h", "--finalists", "3"]) == 130
+    assert f"resume with: lightcnn search --resume --out {out} --time 3600s --finalists 3" in capsys.readouterr().err
 
 
 def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
