@@ -242,7 +242,7 @@ class Plan(Frozen):
     def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
         """About how many networks will be compared, with those of earlier sessions; 1 if there is no time for any."""
         if limit is None:
-            return trials or 1
+            return max(self._past.networks, trials or 1)
         if self.trains_one(limit, epochs, trials):
             return 1
         known = self._past.networks
@@ -254,7 +254,7 @@ class Plan(Frozen):
     def trains_one(self, limit: float | None, epochs: int | None, trials: int | None) -> bool:
         """Whether only one network is trained: `trials` is 1, or there is no time to compare it with others."""
         if limit is None:
-            return (trials or 1) == 1
+            return (trials or 1) == 1 and self._past.networks < 2
         has_others = self.bands > 1 and trials != 1  # a front is not of the first network alone
         return self._past.networks < 2 and not has_others and not self.compares(limit, epochs, trials)
 

@@ -245,7 +245,8 @@ class SearchView(LiveView, SearchProgress):
         """How many networks have reached each rung."""
         if self._plan is None:
             return ""
-        counts = [sum(images in reached for reached in self._reached.values()) for images in self._plan.rungs]
+        networks = list(self._reached.values())  # at once, since the view is drawn by another thread
+        counts = [sum(images in reached for reached in networks) for images in self._plan.rungs]
         pairs = zip(self._plan.rungs, counts, strict=True)
         return ", ".join(f"{count} at {human(images)} images" for images, count in pairs if count)
 

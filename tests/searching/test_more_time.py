@@ -186,6 +186,9 @@ def test_the_plan_of_a_resumed_search_counts_what_was_compared_before_and_what_t
     assert enough.endswith("would be enough to compare 30") and document["worthwhile_seconds"] > 2 * LIMIT
     (line, _) = plan_lines(plan.after(past, LIMIT + 5, None, None).document(LIMIT + 5, None, None))
     assert line.startswith("plan: no network is added to the 7 of earlier sessions; 1 of them is trained to about")
+    for trials in (1, 5, 7):
+        line, *_ = plan_lines(plan.after(past, None, None, trials).document(None, None, trials))
+        assert line.startswith("plan: no network is added to the 7 of earlier sessions; ")
     fewer = plan.after(past, 2 * LIMIT, None, 9).document(2 * LIMIT, None, 9)
     assert fewer["networks"] == 9
 
