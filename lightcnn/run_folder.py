@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -140,10 +141,12 @@ class RunFolder:
 
     @staticmethod
     def default_path(command: str) -> Path:
-        """The folder of a run without --out: `runs/COMMAND-DATE-TIME`."""
-        name = f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
-        candidates = (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))
-        return next(path for path in candidates if not path.exists())
+        """The folder of a run without --out: `runs/COMMAND-DATE-TIME-XXXX`, where XXXX is random.
+
+        The folder is created after the data are read, and several runs may start in the same second.
+        """
+        names = (f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}-{secrets.token_hex(2)}" for _ in range(100))
+        return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
