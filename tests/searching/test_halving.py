@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from searching.table_space import RUNGS, UnlimitedClock, best, run, score, table_searcher
 
-from lightcnn.searching.trials.halving import Rungs, Standing
+from lightcnn.searching.trials.halving import FunctionEvaluator, Rungs, Standing
+from lightcnn.searching.trials.loop import run_trials
 
 
 def test_halving_promotes_the_best_third_and_trains_from_the_first_rung_up(tmp_path):
@@ -94,3 +97,21 @@ def test_the_clock_ends_the_search_and_prevents_long_trainings(tmp_path):
         assert all(o.state in ("complete", "pruned") for o in searcher.settled())
         counts.append(len(searcher.outcomes()))
     assert 1 == counts[0] < counts[-1]
+
+
+def test_no_rung_is_begun_for_which_the_time_does_not_suffice(tmp_path):
+    """A network takes a second for each image: two seconds from the first to the second rung, then six."""
+
+    class Timed(FunctionEvaluator):
+        def wait(self):
+            fidelity, answer = super().wait()
+            before = RUNGS.images[fidelity.rung - 1] if fidelity.rung else 0
+            return fidelity, replace(answer, seconds=float(fidelity.images - before))
+
+    class BriefClock(UnlimitedClock):
+        def allows(self, seconds):
+            return seconds <= 2
+
+    searcher = table_searcher(tmp_path)
+    run_trials(searcher, Timed(score), trials=30, clock=BriefClock())
+    assert {max(o.scores) for o in searcher.outcomes() if o.scores} == {1, 3}

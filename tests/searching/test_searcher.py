@@ -24,7 +24,7 @@ from searching.table_space import (
 )
 
 from lightcnn.searching.trials.halving import FunctionEvaluator, Rungs
-from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.loop import MAX_FAILED, run_trials
 from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 
@@ -173,17 +173,42 @@ def test_an_exhausted_space_ends_the_search(tmp_path):
     assert 50 < len(searcher.outcomes()) < 100
 
 
+class LastFirst(FunctionEvaluator):
+    """Scores first what was added last, as workers of different speeds may."""
+
+    def wait(self):
+        self._waiting.rotate(1)
+        return super().wait()
+
+
+def failing(point, fidelity):
+    """As `score`, but networks of one kind fail."""
+    if point.shape["kind"] == "c":
+        raise RuntimeError("out of memory")
+    return score(point, fidelity)
+
+
 @pytest.mark.parametrize("strategy", ["surrogate", pytest.param("evolution", marks=pytest.mark.long)])
-def test_the_search_does_not_depend_on_the_number_of_workers(tmp_path, strategy):
+@pytest.mark.parametrize("function", [score, failing])
+def test_the_search_depends_neither_on_the_number_of_workers_nor_on_which_ends_first(tmp_path, strategy, function):
     results = []
-    for workers in (1, 2, 3, 8):
+    for workers, evaluator in ((1, FunctionEvaluator), (2, LastFirst), (3, FunctionEvaluator), (8, LastFirst)):
         folder = tmp_path / str(workers)
         folder.mkdir()
         searcher = table_searcher(folder, strategy=strategy, lag=8)
-        run(searcher, trials=30, workers=workers)
+        run_trials(searcher, evaluator(function, workers), trials=30, clock=UnlimitedClock())
         results.append(timeless(searcher.outcomes()))
     assert all(result == results[0] for result in results)
     assert len({len(scores) for *_, scores in results[0]}) >= 3, "some networks were promoted"
+
+
+def test_a_search_ends_when_all_of_its_first_networks_have_failed(tmp_path):
+    def broken(point, fidelity):
+        raise RuntimeError("no memory")
+
+    searcher = table_searcher(tmp_path)
+    run(searcher, broken, trials=None)
+    assert sum(outcome.state == "failed" for outcome in searcher.outcomes()) == len(searcher.outcomes()) == MAX_FAILED
 
 
 def test_a_task_knows_only_the_results_of_tasks_before_its_lag(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from lightcnn.searching.trainings.choice import all_weights
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult
+from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.clock import Past, SearchClock
 from lightcnn.searching.trials.place import STUDY_NAME, StudyFile
 from lightcnn.searching.trials.shown_study import read_past
@@ -314,15 +315,18 @@ def test_other_machines_may_join_a_single_worker_so_that_it_needs_no_second_fina
 def test_a_killed_search_of_one_worker_continues_with_the_final_training_of_the_first_network(
     timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class GoneError(Exception):
+        """Nothing in lightcnn expects it, so that nothing is stored because of it."""
+
     class Killed(Recorder):
         def retraining(self, finalist: Any, progress: Any, end: int) -> None:
             super().retraining(finalist, progress, end)
             if self.events.count(("part", 0)) == 4:
-                raise KeyboardInterrupt
+                raise GoneError
 
     settings = timed_steps.model_copy(update={"seconds": 60.0, "epochs": 8})
     job.run(settings, out="whole")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(GoneError):
         job.run(settings, out="run", progress=Killed())
     again = Recorder()
     job.run(settings, out="run", resume=True, progress=again)
@@ -330,6 +334,35 @@ def test_a_killed_search_of_one_worker_continues_with_the_final_training_of_the_
     whole, resumed = (RunFolder.load(name).report for name in ("whole", "run"))
     assert resumed["finals"][0]["curve"] == whole["finals"][0]["curve"]
     assert compared("run") >= compared("whole") - 1
+
+
+def test_an_interruption_pauses_the_workers_and_stores_the_seconds(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(Recorder):
+        def finished(self, outcome: Any, error: str) -> None:
+            raise KeyboardInterrupt
+
+    pauses, pause = list[WorkerPool](), WorkerPool.pause
+    monkeypatch.setattr(WorkerPool, "pause", lambda self: pauses.append(self) or pause(self))
+    trials = settings.model_copy(update={"seconds": None, "trials": 3, "epochs": 1})
+    with pytest.raises(KeyboardInterrupt):
+        job.run(trials, out="run", progress=Stopped())
+    study = optuna.load_study(storage="sqlite:///run/study.db", study_name=STUDY_NAME)
+    assert len(pauses) == 1 and study.user_attrs["seconds"] > 0
+
+
+@pytest.mark.parametrize("kept", [0, 4])
+def test_the_states_of_the_most_promising_trials_and_of_the_finalists_are_kept(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr("lightcnn.searching.session.KEPT_STATES", kept)
+    trials = settings.model_copy(update={"seconds": None, "trials": 4, "epochs": 1, "workers": 1, "finalists": 1})
+    job.run(trials, out="run")
+    report = RunFolder.load("run").report
+    states = {int(path.name[:6]) for path in Path("run/trainings").glob("*.safetensors")}
+    finalists = {final["trial"] for final in report["finals"]}
+    assert states == (set(range(4)) if kept else finalists) and len(finalists) < 4
 
 
 @pytest.mark.parametrize(("workers", "speed"), [(2, 900.0), pytest.param(1, 1_000.0, marks=pytest.mark.long)])

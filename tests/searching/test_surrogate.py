@@ -86,18 +86,21 @@ def test_after_the_start_proposals_are_better_than_before(tmp_path: Path) -> Non
 def test_two_of_three_first_proposals_are_mutations_of_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parents: list[int] = []
-    mutate = TableSpace.mutate
+    parents, drawn = list[int](), list[Any]()
+    mutate, draw = TableSpace.mutate, TableSpace.draw
 
     def recorded(self: TableSpace, shape: Mapping[str, Any], random: Random) -> Any:
         parents.append(shape["x"])
         return mutate(self, shape, random)
 
     monkeypatch.setattr(TableSpace, "mutate", recorded)
+    monkeypatch.setattr(TableSpace, "draw", lambda self, random: drawn.append(draw(self, random)) or drawn[-1])
     searcher = table_searcher(tmp_path, strategy="surrogate")
     run(searcher, score, trials=STARTUP_TRIALS)
     start = TableSpace().start_shapes()[0]["x"]
-    assert parents.count(start) >= sum(number % DRAW_EVERY > 0 for number in range(1, STARTUP_TRIALS))
+    draws = sum(number % DRAW_EVERY == 0 for number in range(1, STARTUP_TRIALS))
+    assert parents.count(start) >= STARTUP_TRIALS - 1 - draws
+    assert len(drawn) == draws * surrogate.DRAWS
 
 
 def test_a_failed_network_is_not_proposed_again_and_counts_as_the_lowest_score(tmp_path: Path) -> None:

@@ -362,7 +362,7 @@ def test_a_teacher_is_timed_when_nothing_else_runs_and_ends_within_a_third_of_th
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "lightcnn.searching.trainings.pool.WorkerPool.wait_until_idle", lambda pool: events.append("idle")
+        "lightcnn.searching.trainings.pool.WorkerPool.wait_until_idle", lambda pool, limit=0.0: events.append("idle")
     )
     monkeypatch.setattr("lightcnn.searching.teaching.session.estimate", estimate)
     monkeypatch.setattr("lightcnn.searching.teaching.session.train_one", train)

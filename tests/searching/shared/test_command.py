@@ -17,6 +17,7 @@ from lightcnn.searching.final_phase import FinalPhase
 from lightcnn.searching.shared.job import SharedEnd
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.place import JOBS
 
 COMMON = ["--data", "synthetic-lesions:count=40,size=16", "--epochs", "1", "--workers", "1", "--study", "lesions"]
@@ -92,7 +93,14 @@ def test_an_interrupted_machine_prints_the_command_that_continues_it(
     shared = SharedSettings(cluster.url, "stopped", artifacts=Path("states"), trial_timeout=1800.0)
     assert Path("run/shared.yaml").read_bytes() == shared.yaml()
     Path("run/shared.yaml").write_bytes(shared.yaml(result="lead on node3"))  # an earlier session did not lead
-    assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
+    limits_of_trainings: list[float | None] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "lightcnn.searching.job.WorkerPool",
+            lambda *values: limits_of_trainings.append(values[3]) or WorkerPool(*values),
+        )
+        assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
+    assert limits_of_trainings == [1800.0]
     assert "result" not in Path("run/shared.yaml").read_text()
     assert "run folder run" in capsys.readouterr().out
     assert "<span>--artifacts</span> <span>states</span>" in Path("run/report.html").read_text()

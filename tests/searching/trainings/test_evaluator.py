@@ -15,6 +15,7 @@ import lightcnn
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
+from lightcnn.engine.state import State
 from lightcnn.recipe import Augment, Reading
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import METRICS, MetricName
@@ -71,15 +72,18 @@ def test_at_a_rung_only_averaged_weights_are_scored(
 ) -> None:
     dataset, folder = load(str(images)), RunFolder.create(tmp_path / "run", "search", {})
     data = PipelineData(Pipeline(dataset, make_split(dataset, 0, Reading()), torch.device("cpu")), 0)
-    scored, real = list[object](), training.score_weights
+    scored, states, real = list[object](), list[State](), training.score_weights
 
     def score_weights(model: torch.nn.Module, *rest: Any) -> WeightScore:
         scored.append(model)
         return real(model, *rest)
 
     monkeypatch.setattr(training, "score_weights", score_weights)
+    monkeypatch.setattr(training, "State", lambda *values: states.append(State(*values)) or states[-1])
     assert score(data, folder, "accuracy").off_rung
-    assert len(scored) == 2, "halfway and at the end"
+    (state,) = states
+    assert state.average is not None
+    assert scored == [state.average.model] * 2, "halfway and at the end"
 
 
 def score(data: PipelineData, folder: RunFolder, metric: MetricName) -> Score:

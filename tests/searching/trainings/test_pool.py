@@ -64,9 +64,9 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     beats: list[tuple[int, int]] = []
     with pool.WorkerPool(1, lambda trial, step: beats.append((trial, step))) as workers:
         workers.open(data, folder)
-        workers.submit(job(200))
+        workers.submit(job(2_000))
         while not beats:
-            workers._hear(workers._workers[0])
+            assert workers.poll() is None
             time.sleep(0.05)
         first = workers._workers[0].process.pid
         os.kill(first, signal.SIGSTOP)
@@ -74,9 +74,9 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
         assert workers._workers[0].process.pid != first
     assert not result.error
     assert result.averaged is not None
-    assert (result.trial, result.step) == (3, 200)
+    assert (result.trial, result.step) == (3, 2_000)
     alone = InProcess(data, folder)
-    alone.submit(job(200, target="trainings/b.safetensors"))
+    alone.submit(job(2_000, target="trainings/b.safetensors"))
     expected = alone.wait()
     untimed = {"seconds": 0.0, "epochs": (), "target": ""}
     assert expected.model_copy(update=untimed) == result.model_copy(update=untimed)
@@ -168,7 +168,11 @@ def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineDat
     assert training.run_job(job(), data, folder).step == 30
 
 
-def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp_path: Path) -> None:
+def test_workers_pause_their_trainings_and_continue_them(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = "from lightcnn.searching.trainings import worker; worker.BEAT_SECONDS = 0.02; worker.main()"
+    monkeypatch.setattr(pool, "PROGRAM", "import sys; sys.path[:] = {path!r}; " + quick)
     folder = RunFolder.create(tmp_path / "run", "search", {})
     steps: list[int] = []
     with pool.WorkerPool(1, lambda trial, step: steps.append(step)) as workers:
@@ -177,7 +181,7 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
         end = time.monotonic() + 60
         while not any(steps):
             assert time.monotonic() < end
-            workers._hear(workers._workers[0])
+            assert workers.poll() is None
             time.sleep(0.02)
         os.kill(workers._workers[0].process.pid, signal.SIGTERM)  # as a scheduler does; the search asks for the pause
         assert workers.pause() == []
@@ -250,6 +254,19 @@ def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatc
         workers._data = None  # type: ignore[assignment]
         workers._assign = lambda: None  # type: ignore[method-assign]
         workers.wait()
+
+
+def test_a_training_of_which_three_workers_die_fails(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = "print('ready', flush=True); input(); input(); raise SystemExit(3) # {path}"  # after settings and job
+    monkeypatch.setattr(pool, "PROGRAM", dying)
+    with pool.WorkerPool(1) as workers:
+        workers.open(data, RunFolder.create(tmp_path / "run", "search", {}))
+        workers.submit(job())
+        result = workers.wait()
+    assert (result.trial, result.error) == (3, "the worker process ended with exit code 3, 3 times")
+    assert not result.ends_search
 
 
 @pytest.mark.parametrize("rung", [0, FINAL])
