@@ -57,6 +57,8 @@ TRIAL_EPOCHS, TRIAL_BATCHES, TRIAL_VAL_IMAGES = 10, 30, 10 * 128
 every epoch has other images."""
 SEARCH_SHARE = 0.5
 """Share of the time after which Optuna starts no further trial."""
+SPARE_SECONDS = 60.0
+"""Seconds beyond its time in which Optuna may still look for a network within the budget."""
 SAFETY_SHARE = 0.95
 """Share of the time left that a last training is planned to use: its speed is measured, and evaluations take time."""
 LEAST_IMAGES = 128
@@ -132,7 +134,10 @@ class Winner:
 
 
 def plain_optuna(lab: Lab, ends: float, seconds: float) -> Winner:
-    """Arm 3; `ends`: the `time.monotonic()` at which the time is over."""
+    """Arm 3; `ends`: the `time.monotonic()` at which the time is over.
+
+    Raises: SystemExit if `SPARE_SECONDS` later no sample was within the budget.
+    """
     space = SearchSpace.load("micro").for_data(lab.dataset.channels, len(lab.dataset.classes), lab.dataset.size)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler, pruner = optuna.samplers.TPESampler(seed=lab.seed), optuna.pruners.MedianPruner()
@@ -140,6 +145,8 @@ def plain_optuna(lab: Lab, ends: float, seconds: float) -> Winner:
     study.optimize(objective(lab, space), timeout=SEARCH_SHARE * seconds)
     while not study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):  # on slow machines, none may be complete yet
         study.optimize(objective(lab, space), n_trials=1)
+        if time.monotonic() > ends + SPARE_SECONDS and not any(trial.intermediate_values for trial in study.trials):
+            raise SystemExit(f"none of {len(study.trials)} samples is within {lab.budget}")
     best = study.best_trial
     spec = space.spec(best.params)
     speed = images_per_second(lab, spec)
