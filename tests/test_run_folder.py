@@ -68,6 +68,10 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_that_start_at_once_have_different_folders() -> None:
+    assert RunFolder.default_path("search") != RunFolder.default_path("search")
+
+
 def test_a_run_to_resume_must_be_of_the_command(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "train", {"recipe.yaml": b""})
     resumed = RunFolder.resumed(run.path, resume=True, command="train", settings="recipe.yaml")

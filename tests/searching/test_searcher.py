@@ -203,6 +203,7 @@ def test_the_search_depends_neither_on_the_number_of_workers_nor_on_which_ends_f
         results.append(timeless(searcher.outcomes()))
     assert all(result == results[0] for result in results)
     assert len({len(scores) for *_, scores in results[0]}) >= 3, "some networks were promoted"
+    assert any(state == "failed" for _, state, *_ in results[0]) == (function is failing)
 
 
 def test_a_search_ends_when_all_of_its_first_networks_have_failed(tmp_path):
