@@ -584,7 +584,7 @@ def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     assert run(["search", "--resume", "--out", "balanced", "--trials", "4", "--quiet"]) == 0
 
 
-@pytest.mark.parametrize("metric", ["f1", "auc"])
+@pytest.mark.parametrize("metric", ["auc", pytest.param("f1", marks=pytest.mark.long)])
 def test_the_metric_is_that_of_the_positive_class_that_is_named(tmp_path, metric):
     """By default, the positive class is the second one."""
     random = np.random.default_rng(0)

@@ -254,6 +254,7 @@ def test_one_worker_trains_the_first_network_to_the_end_before_it_compares_other
     assert report["seconds"] <= 60
 
 
+@pytest.mark.long
 def test_one_worker_trains_the_first_network_for_all_of_the_time_while_it_learns(
     timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +288,7 @@ def test_one_worker_compares_others_if_the_training_of_the_first_network_fails(
     assert any(final["ended"] for final in report["finals"])
 
 
-@pytest.mark.parametrize("finalists", [1, 3])
+@pytest.mark.parametrize("finalists", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_one_worker_trains_as_many_networks_to_the_end_as_are_wanted(
     timed_steps: SearchSettings, finalists: int
 ) -> None:

@@ -269,7 +269,7 @@ def test_a_training_of_which_three_workers_die_fails(
     assert not result.ends_search
 
 
-@pytest.mark.parametrize("rung", [0, FINAL])
+@pytest.mark.parametrize("rung", [pytest.param(0, marks=pytest.mark.long), FINAL])
 def test_a_training_that_takes_too_long_fails_and_others_continue(
     data: PipelineData, tmp_path: Path, rung: int
 ) -> None:
