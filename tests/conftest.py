@@ -1,5 +1,6 @@
 """Runs before any test module: an environment in which two processes on one machine do not block each other."""
 
+import gc
 import io
 import os
 import signal
@@ -32,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = ""
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Modules and tests live until the end: not to look through them again and again saves 4 % of the time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of every command, which tests copy and tamper with."""
@@ -56,17 +63,22 @@ def runs(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def undrawn_charts() -> Iterator[None]:
     """Charts are empty, which halves the time of a small training: for modules whose tests are not about charts.
 
-    Processes that a test starts draw theirs.
+    The bands of their curves are of ten draws. Processes that a test starts draw theirs.
     """
+    from functools import partial
+
     from markupsafe import Markup
     from PIL import Image
 
+    from lightcnn.evaluation import roc
     from lightcnn.output.charts import svg
 
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "white").save(buffer, format="PNG")
     empty = Markup('<svg class="chart" viewBox="0 0 8 8" role="img" aria-label="{}"></svg>')
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(roc, "draw_counts", partial(roc.draw_counts, draws=10))
+        patch.setattr(svg, "use_fallbacks", lambda figure: None)
         patch.setattr(svg, "png", lambda figure: buffer.getvalue())
         patch.setattr(svg, "_inline_svg", lambda figure, description, tips: empty.format(description))
         yield

@@ -32,6 +32,8 @@ from lightcnn.cli import main
 from lightcnn.cli.catalogue import check_file, kind_of
 from lightcnn.errors import DocumentError
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 CONTRACT = ROOT / "docs" / "reference" / "contract.md"
 REFERENCE = ROOT / "docs" / "reference" / "python.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -23,6 +23,8 @@ from helpers.paths import ROOT
 
 from lightcnn.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 ELSEWHERE = {"cluster": "tests/searching/shared/test_cluster_guide.py"}
 """Guides that need more than one process, and their tests."""
 GUIDES = sorted(path for path in (ROOT / "docs" / "guides").glob("*.md") if path.stem not in ELSEWHERE)

@@ -17,6 +17,8 @@ from helpers.paths import TESTS
 
 import lightcnn
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 EARLIER_RUNS = TESTS / "fixtures" / "runs-before-the-move.zip"
 EXAMPLE_FILES = {"train": "runs/short", "search": "runs/long", "tiny.yaml": "recipe.yaml"}
 """What of that archive the examples find in their folder, and its name there."""

@@ -13,6 +13,8 @@ from helpers.tampered_runs import COMMANDS, SHOWN, prepare, run_safely
 
 from lightcnn.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 FILES = {
     "train": (
         "environment.json", "data.json", "recipe.yaml", "metrics.csv", "log.txt", "checkpoints", "checkpoints/000248",

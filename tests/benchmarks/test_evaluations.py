@@ -17,7 +17,8 @@ with pytest.MonkeyPatch.context() as patch:
 SEEDS, LIMIT = 12, 120
 
 
-@pytest.mark.parametrize("lag", [pytest.param(1, marks=pytest.mark.long), 8])
+@pytest.mark.long
+@pytest.mark.parametrize("lag", [1, 8])
 def test_the_surrogate_needs_fewer_evaluations_than_tpe_and_random(lag: int) -> None:
     """By the medians of 12 tables; docs/reference/measurements.md has those of 200."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -17,6 +17,8 @@ import lightcnn
 from lightcnn.cli import main
 from lightcnn.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:

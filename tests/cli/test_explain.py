@@ -26,6 +26,8 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.catalogue import METHODS
 from lightcnn.explaining.methods.lime import Lime
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -420,7 +422,7 @@ def test_data_that_moved_or_changed_are_refused(place, tmp_path, monkeypatch, ca
     assert not Path("runs").exists()
 
 
-COUNT = 14
+COUNT = 6
 
 
 def copy_photographs(folder):

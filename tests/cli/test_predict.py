@@ -30,6 +30,8 @@ from lightcnn.network import build
 from lightcnn.spec import ConvBlock, NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [16]\nstem: {STAGE}\nstages: [{STAGE}]\n"
 PLAIN = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.25,), classes=("dark", "bright"))

@@ -15,6 +15,8 @@ from PIL import Image
 
 from lightcnn.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 SIGNALS = ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,), (signal.SIGHUP, signal.SIGINT))
 
 

@@ -26,6 +26,8 @@ from lightcnn.training import job
 from lightcnn.training.recipe_argument import read_recipe_argument
 from lightcnn.training.settings import make_settings
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):

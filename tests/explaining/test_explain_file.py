@@ -22,6 +22,8 @@ from lightcnn.explaining.images.projection import Frame
 from lightcnn.exported_model import ExportedModel
 from lightcnn.open_predictor import open_predictor
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 QUICK = ("--samples", "40", "--segments", "9")
 TORCH_FREE = """
 import sys

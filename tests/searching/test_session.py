@@ -90,7 +90,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
 
 @pytest.fixture
 def timed_steps(settings: SearchSettings, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
-    """A search of half a minute in one process, in which a step takes the time of its images and nothing else does."""
+    """A search of half a minute in one process, in which a step takes the time of its images and nothing else does.
+
+    Proposals are random, which are made in no time, too.
+    """
     now = [0.0]
     replace_clocks(monkeypatch, lambda: now[0])
     monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (SPEED, 1e6))
@@ -108,7 +111,7 @@ def timed_steps(settings: SearchSettings, monkeypatch: pytest.MonkeyPatch) -> Se
             super().__init__(data, folder, step)
 
     monkeypatch.setattr(job, "InProcess", Executor)
-    return settings.model_copy(update={"seconds": 30.0, "workers": 1})
+    return settings.model_copy(update={"seconds": 30.0, "workers": 1, "strategy": "random"})
 
 
 def compared(folder: str) -> int:
@@ -268,6 +271,7 @@ def test_one_worker_trains_the_first_network_for_all_of_the_time_while_it_learns
     assert report["seconds"] <= 400
 
 
+@pytest.mark.long
 def test_one_worker_compares_others_if_the_training_of_the_first_network_fails(
     timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,7 +292,8 @@ def test_one_worker_compares_others_if_the_training_of_the_first_network_fails(
     assert any(final["ended"] for final in report["finals"])
 
 
-@pytest.mark.parametrize("finalists", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("finalists", [1, 3])
 def test_one_worker_trains_as_many_networks_to_the_end_as_are_wanted(
     timed_steps: SearchSettings, finalists: int
 ) -> None:

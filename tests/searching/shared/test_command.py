@@ -20,6 +20,8 @@ from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.place import JOBS
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 COMMON = ["--data", "synthetic-lesions:count=40,size=16", "--epochs", "1", "--workers", "1", "--study", "lesions"]
 
 

@@ -30,6 +30,8 @@ from lightcnn.searching.trainings.executors import InProcess, next_result
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
 from lightcnn.spec import ConvBlock, NetworkSpec
 
+STEPS = 500
+"""As many take seconds, and several beats."""
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
 
 
@@ -49,6 +51,13 @@ def job(steps: int = 30, **changes: object) -> TrainingJob:
     return TrainingJob(**(values | changes))
 
 
+@pytest.fixture
+def frequent_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers tell their steps every 20 ms, so that few steps are needed to stop them during a training."""
+    frequent = "from lightcnn.searching.trainings import worker; worker.BEAT_SECONDS = 0.02; worker.main()"
+    monkeypatch.setattr(pool, "PROGRAM", "import sys; sys.path[:] = {path!r}; " + frequent)
+
+
 def assert_equal_states(folder: RunFolder) -> None:
     """The tensors of the states `a` and `b` are equal; the times in their headers differ."""
     first, second = (load_file(folder / f"trainings/{name}.safetensors") for name in "ab")
@@ -56,6 +65,7 @@ def assert_equal_states(folder: RunFolder) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.usefixtures("frequent_beats")
 def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_process(
     data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +74,7 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     beats: list[tuple[int, int]] = []
     with pool.WorkerPool(1, lambda trial, step: beats.append((trial, step))) as workers:
         workers.open(data, folder)
-        workers.submit(job(2_000))
+        workers.submit(job(STEPS))
         while not beats:
             assert workers.poll() is None
             time.sleep(0.05)
@@ -74,9 +84,9 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
         assert workers._workers[0].process.pid != first
     assert not result.error
     assert result.averaged is not None
-    assert (result.trial, result.step) == (3, 2_000)
+    assert (result.trial, result.step) == (3, STEPS)
     alone = InProcess(data, folder)
-    alone.submit(job(2_000, target="trainings/b.safetensors"))
+    alone.submit(job(STEPS, target="trainings/b.safetensors"))
     expected = alone.wait()
     untimed = {"seconds": 0.0, "epochs": (), "target": ""}
     assert expected.model_copy(update=untimed) == result.model_copy(update=untimed)
@@ -168,16 +178,13 @@ def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineDat
     assert training.run_job(job(), data, folder).step == 30
 
 
-def test_workers_pause_their_trainings_and_continue_them(
-    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = "from lightcnn.searching.trainings import worker; worker.BEAT_SECONDS = 0.02; worker.main()"
-    monkeypatch.setattr(pool, "PROGRAM", "import sys; sys.path[:] = {path!r}; " + quick)
+@pytest.mark.usefixtures("frequent_beats")
+def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     steps: list[int] = []
     with pool.WorkerPool(1, lambda trial, step: steps.append(step)) as workers:
         workers.open(data, folder)
-        workers.submit(job(2_000))
+        workers.submit(job(STEPS))
         end = time.monotonic() + 60
         while not any(steps):
             assert time.monotonic() < end
@@ -188,9 +195,9 @@ def test_workers_pause_their_trainings_and_continue_them(
         assert (folder / paused_file("trainings/a.safetensors")).is_file()
         assert not (folder / "trainings/a.safetensors").exists()
         assert workers.poll() is None
-        workers.submit(job(2_000))
-        assert workers.wait().step == 2_000
-    training.run_job(job(2_000, target="trainings/b.safetensors"), data, folder)
+        workers.submit(job(STEPS))
+        assert workers.wait().step == STEPS
+    training.run_job(job(STEPS, target="trainings/b.safetensors"), data, folder)
     assert_equal_states(folder)
 
 

@@ -25,6 +25,8 @@ from lightcnn.training.report import wording
 from lightcnn.training.report.card_facts import CardFacts
 from lightcnn.training.report.model_card import MAX_CLASS_ROWS, METRIC_TYPES, model_card
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 UNTRUSTED_NAMES = (
     "<script>alert(1)</script>",
     "a\n---\nlicense: mit\n# title",
