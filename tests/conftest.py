@@ -60,6 +60,14 @@ def runs(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.fixture(scope="module")
+def few_parts() -> Iterator[None]:
+    """Final trainings of a search have three parts, which saves a third of a small search that does not test them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightcnn.searching.trainings.finals.PARTS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
 def undrawn_charts() -> Iterator[None]:
     """Charts are empty, which halves the time of a small training: for modules whose tests are not about charts.
 

@@ -21,7 +21,7 @@ import lightcnn.sklearn
 from lightcnn.errors import InputError
 from lightcnn.sklearn import LightCNNClassifier
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 LABELS = np.arange(60) % 2
 IMAGES = (np.random.default_rng(0).integers(0, 100, (60, 8, 8)) + 90 * LABELS[:, None, None]).astype(np.uint8)

@@ -21,7 +21,9 @@ with pytest.MonkeyPatch.context() as patch:  # the scripts import each other by 
     arms, rows = import_module("search_arms"), import_module("search_rows")
 
 
-@pytest.mark.parametrize(("arm", "budget", "networks"), [("optuna", 30, None), ("hand-made", 1, 4)])
+@pytest.mark.parametrize(
+    ("arm", "budget", "networks"), [("optuna", 30, None), pytest.param("hand-made", 1, 4, marks=pytest.mark.long)]
+)
 def test_an_arm_delivers_a_trained_network_within_the_budget(
     arm: str, budget: int, networks: int | None, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.deployment.quantization import quantized_probabilities
 from lightcnn.spec import ConvBlock, NetworkSpec, SeparableBlock
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=6), SeparableBlock(width=8, stride=2)), classes=10)
 

@@ -18,7 +18,7 @@ from lightcnn.cli.main import run
 from lightcnn.searching import ensemble, final_phase
 from lightcnn.searching.trainings import choice
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 COMMAND = ["search", "--budget", "100kFLOPs", "--data", "digits", "--workers", "1", "--quiet"]

@@ -19,7 +19,7 @@ from lightcnn.errors import DataError, InputError, RunError
 from lightcnn.run_list import listed_runs
 from lightcnn.searching.settings import CONTINUED_FILE, load_settings
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(80) % 2

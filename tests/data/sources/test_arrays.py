@@ -26,7 +26,7 @@ from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.recipe import Recipe
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 3

@@ -38,7 +38,7 @@ from lightcnn.searching.trainings.finals import Finalist
 from lightcnn.searching.trainings.jobs import TrainingJob
 from lightcnn.spec import NetworkSpec
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
 MACHINE = LatencyModel(
