@@ -231,6 +231,8 @@ def run(
                         pool.pause()
                     session.store_seconds()
                 raise
+            finally:
+                session.close()
     return folder
 
 

@@ -95,6 +95,10 @@ class SearchSession:
         """Stores the seconds that the search has run: those of an interrupted training count when it is continued."""
         self._searcher.store_seconds(self._clock.elapsed())
 
+    def close(self) -> None:
+        """Closes the study's file."""
+        self._searcher.disconnect()
+
     def _begin_progress(self, *, had_result: bool) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
         parts = self._parts

@@ -330,6 +330,10 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 
+def test_the_study_is_closed_at_the_end(finished):
+    assert (finished[0] / "study.db").is_file() and not list(finished[0].glob("study.db-*"))
+
+
 def test_a_dry_run_of_a_resumed_search_shows_the_plan_that_it_has(finished, capsys):
     out = finished[0]
     before = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())

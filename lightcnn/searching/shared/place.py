@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lightcnn import interrupt
 from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.shared.settings import SharedSettings
-from lightcnn.searching.trials.place import CONNECT_SECONDS, STORAGE_ERRORS
+from lightcnn.searching.trials.place import CONNECT_SECONDS, STORAGE_ERRORS, close_connections
 from lightcnn.searching.trials.storage import without_warnings
 from lightcnn.searching.trials.storage_url import bracketed
 from lightcnn.text import first_line
@@ -105,10 +105,7 @@ class SharedPlace:
         """Closes the connections of this process, if there are any."""
         if "storage" not in vars(self):
             return
-        backend = getattr(self.storage, "_backend", None)
-        self.storage.remove_session()
-        if backend is not None:
-            backend.engine.dispose()
+        close_connections(self.storage)
 
     def wait(self) -> None:
         """Waits until the server answers again. Raises: StudyError if it does not."""

@@ -29,6 +29,16 @@ REMEDIES = {
 """What to do about an error of SQLite, by words of its message; a full disk may also be one of input and output."""
 
 
+def close_connections(storage: BaseStorage) -> None:
+    """Closes the connections of this process; SQLite then merges the log of a study's file into it.
+
+    A later use of the storage connects again.
+    """
+    storage.remove_session()
+    if (backend := getattr(storage, "_backend", None)) is not None:
+        backend.engine.dispose()
+
+
 class StudyPlace(Protocol):
     """Where a study is. Its text is its name in messages.
 

@@ -27,7 +27,7 @@ from lightcnn.searching.strategies.base import (
 from lightcnn.searching.strategies.table import READ_SHAPES, strategy_by_name
 from lightcnn.searching.trials.clock import Clock, Past
 from lightcnn.searching.trials.halving import Rungs
-from lightcnn.searching.trials.place import StudyPlace
+from lightcnn.searching.trials.place import StudyPlace, close_connections
 from lightcnn.searching.trials.storage import (
     Outcome,
     TrialResult,
@@ -114,6 +114,10 @@ class Searcher:
         """Reads a trial again after it was changed."""
         outcome = read_outcome(self.study, self.trial(number))
         self._outcomes[number:] = [outcome, *self._outcomes[number + 1 :]]
+
+    def disconnect(self) -> None:
+        """Closes the study's file; a later use opens it again."""
+        close_connections(self.study._storage)
 
     def close(self, number: int) -> None:
         """Continues a trial no more in this session: its final training is under way."""
