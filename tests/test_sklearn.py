@@ -138,7 +138,10 @@ def test_images_in_colour() -> None:
         model.predict(IMAGES)
 
 
-@pytest.mark.parametrize("names", [("a", "A"), ("01", "1"), ("", "A"), ("None", "NA")])
+@pytest.mark.parametrize(
+    "names",
+    [("a", "A"), *(pytest.param(pair, marks=pytest.mark.long) for pair in (("01", "1"), ("None", "NA"))), ("", "A")],
+)
 def test_labels_that_cannot_be_names_of_classes_are_numbered(names: tuple[str, str]) -> None:
     labels = np.array(names)[LABELS]
     model = LightCNNClassifier(**TINY).fit(IMAGES, labels)

@@ -122,7 +122,7 @@ def test_the_rows_are_those_of_the_issue() -> None:
     assert {row.seconds for row in rows.planned("quick", "cuda")} == {20}
 
 
-@pytest.mark.parametrize("outline", [(1, 10, 16), (1, 10, 28), (3, 6, 32)])
+@pytest.mark.parametrize("outline", [(1, 10, 16), pytest.param((1, 10, 28), marks=pytest.mark.long), (3, 6, 32)])
 def test_hand_made_networks_use_the_budget(outline: tuple[int, int, int]) -> None:
     for budget in map(Budget.parse, ("0.3MFLOPs", "4MFLOPs")):
         made = networks.networks(*outline, budget)

@@ -25,8 +25,6 @@ from lightcnn.device_cost import device_cost
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
-
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):

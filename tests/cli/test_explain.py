@@ -422,7 +422,7 @@ def test_data_that_moved_or_changed_are_refused(place, tmp_path, monkeypatch, ca
     assert not Path("runs").exists()
 
 
-COUNT = 6
+COUNT = 8
 
 
 def copy_photographs(folder):

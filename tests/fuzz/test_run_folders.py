@@ -11,8 +11,6 @@ import pytest
 from helpers.mutations import mutated_json, mutated_text
 from helpers.tampered_runs import COMMANDS, SHOWN, prepare, run_safely
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
-
 ALL = {
     name: command for name, command in (COMMANDS | SHOWN).items() if name != "serve"
 }  # it serves until it is stopped

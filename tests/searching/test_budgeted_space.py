@@ -24,13 +24,13 @@ from lightcnn.searching.widths.program_meter import ProgramWidthMeter
 from lightcnn.space import SearchSpace
 
 BUDGETS = {
-    ("micro", 50): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
-    ("micro", 40): ("0.9..1MFLOPs", "0.9..1MFLOPs,20..40kparams"),
-    ("micro", 30): ("128kB-flash,16kB-arena", "32KiB-flash", "8kB-arena", "1MFLOPs,64kB-flash,10kB-arena"),
-    ("mobilenet", 20): ("1MB-flash,256kB-arena", "300kB-arena"),
-    ("micrompoxnet", 20): ("200kB-flash,300kB-arena", "150kB-flash"),
-    ("mobilenet", 30): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
-    ("micrompoxnet", 30): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
+    ("micro", 25): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
+    ("micro", 20): ("0.9..1MFLOPs", "0.9..1MFLOPs,20..40kparams"),
+    ("micro", 15): ("128kB-flash,16kB-arena", "32KiB-flash", "8kB-arena", "1MFLOPs,64kB-flash,10kB-arena"),
+    ("mobilenet", 10): ("1MB-flash,256kB-arena", "300kB-arena"),
+    ("micrompoxnet", 10): ("200kB-flash,300kB-arena", "150kB-flash"),
+    ("mobilenet", 15): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
+    ("micrompoxnet", 15): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
 }
 """By space and number of shapes to draw: budgets that every shape of the space can be fitted to."""
 

@@ -16,7 +16,7 @@ from lightcnn.data.split import CALIBRATION_IMAGES, make_split
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe import Reading
-from lightcnn.searching.deployment.names import DeployName
+from lightcnn.searching.deployment.names import DEPLOYMENTS, DeployName
 from lightcnn.searching.deployment.quantization import quantized_probabilities
 from lightcnn.spec import ConvBlock, NetworkSpec, SeparableBlock
 
@@ -38,7 +38,7 @@ def test_a_network_in_8_bits_predicts_nearly_as_in_float() -> None:
     np.testing.assert_allclose(after, before, atol=0.05)
 
 
-@pytest.mark.parametrize("deploy", ["c", pytest.param("onnx-int8", marks=pytest.mark.long)])
+@pytest.mark.parametrize("deploy", DEPLOYMENTS)
 def test_the_score_after_quantization_is_that_of_the_exported_file(
     deploy: DeployName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,9 +31,7 @@ def test_the_page_on_search_describes_every_strategy() -> None:
     assert tuple(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == STRATEGIES
 
 
-@pytest.mark.parametrize(
-    "strategy", ["surrogate", "random", *(pytest.param(name, marks=pytest.mark.long) for name in ("evolution", "tpe"))]
-)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_finds_good_entries_and_is_deterministic(tmp_path, strategy):
     results = []
     for name in "ab":

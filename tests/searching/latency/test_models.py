@@ -137,7 +137,8 @@ def test_what_is_delivered_was_measured_within_the_limit(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "options", "binding"),
     [
-        ("200us,60us-onnx", {}, "onnx_latency_us"), ("100us,200us-onnx", {}, "latency_us"),
+        pytest.param("200us,60us-onnx", {}, "onnx_latency_us", marks=pytest.mark.long),
+        ("100us,200us-onnx", {}, "latency_us"),
         ("200us,40..80us-onnx", {"pareto": True}, "onnx_latency_us"),
     ],
 )  # fmt: skip
@@ -631,7 +632,7 @@ def test_a_space_that_the_budget_covers_has_its_largest_first_network(space: str
     [
         ([[100.0, 110.0]], [2], 0),
         ([[300.0, 110.0], [120.0]], [2, 1], 1),
-        ([[300.0, 300.0], [300.0, 300.0]], [2, 2], 0),
+        pytest.param([[300.0, 300.0], [300.0, 300.0]], [2, 2], 0, marks=pytest.mark.long),
     ],
     ids=["fast", "one slow", "all slow"],
 )

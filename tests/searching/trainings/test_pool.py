@@ -30,8 +30,8 @@ from lightcnn.searching.trainings.executors import InProcess, next_result
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
 from lightcnn.spec import ConvBlock, NetworkSpec
 
-STEPS = 500
-"""As many take seconds, and several beats."""
+STEPS = 1_000
+"""Steps that even a fast machine needs half a second for, the time of many frequent beats."""
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
 
 
@@ -75,9 +75,9 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     with pool.WorkerPool(1, lambda trial, step: beats.append((trial, step))) as workers:
         workers.open(data, folder)
         workers.submit(job(STEPS))
-        while not beats:
+        while not any(step for _, step in beats):
             assert workers.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.02)
         first = workers._workers[0].process.pid
         os.kill(first, signal.SIGSTOP)
         result = workers.wait()
