@@ -22,9 +22,10 @@ Of --rows one-core, both arms can run at once, each on a core of its own if 0 an
     taskset -c 1 python tests/benchmarks/search.py run --rows one-core --arms "one trial" --out one.jsonl
 
 The rows that docs/reference/measurements.md describes lie beside this script, a file for each processor and number of
-cores, and each is continued on such a machine only:
+cores, and each is continued on such a machine only; same_day_rows has arms of one day, on slower cores:
 
     python tests/benchmarks/search.py table tests/benchmarks/search_rows_*.jsonl.xz
+    python tests/benchmarks/search.py table tests/benchmarks/same_day_rows_epyc.jsonl.xz
     xz -dc tests/benchmarks/search_rows_epyc.jsonl.xz > evidence.jsonl
 
 The test set is predicted once per row, after the network is chosen; here it is only read from finished rows.
