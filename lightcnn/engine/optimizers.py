@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, optim
 
 from lightcnn.recipe import Optimisation
 
 
-def make_optimizer(model: nn.Module, settings: Optimisation) -> torch.optim.Optimizer:
+class _NotCompiled:
+    """Methods of torch's optimizers without their decorators for `torch.compile`, which is not used here.
+
+    At their first call the decorators load torch's compiler: a third of the start of every process that trains.
+    """
+
+    add_param_group = inspect.unwrap(optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(optim.Optimizer.zero_grad)
+
+
+class _Adam(_NotCompiled, optim.Adam):
+    """Adam (arXiv:1412.6980): weight decay is added to the gradient."""
+
+    step = torch.no_grad()(inspect.unwrap(optim.Adam.step))
+
+
+class _AdamW(_NotCompiled, optim.AdamW):
+    """AdamW (arXiv:1711.05101): weight decay is decoupled from the gradient."""
+
+    step = torch.no_grad()(inspect.unwrap(optim.AdamW.step))
+
+
+class _SGD(_NotCompiled, optim.SGD):
+    """Stochastic gradient descent."""
+
+    step = torch.no_grad()(inspect.unwrap(optim.SGD.step))
+
+
+class _RMSprop(_NotCompiled, optim.RMSprop):
+    """RMSprop (Tieleman and Hinton, 2012)."""
+
+    step = torch.no_grad()(inspect.unwrap(optim.RMSprop.step))
+
+
+def make_optimizer(model: nn.Module, settings: Optimisation) -> optim.Optimizer:
     """The recipe's optimizer for all trainable parameters."""
     return _OPTIMIZERS[settings.optimizer](parameter_groups(model, settings.weight_decay), settings)
 
@@ -35,33 +72,16 @@ def state_keys(settings: Optimisation) -> set[str]:
     }[settings.optimizer]
 
 
-def _adam(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """Adam (arXiv:1412.6980): weight decay is added to the gradient."""
-    return torch.optim.Adam(groups, lr=settings.learning_rate)
+def _sgd(groups: Any, settings: Optimisation) -> optim.Optimizer:
+    """With Nesterov momentum unless `momentum` is 0."""
+    return _SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
 
 
-def _adamw(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """AdamW (arXiv:1711.05101): weight decay is decoupled from the gradient."""
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
-
-
-def _sgd(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """Stochastic gradient descent, with Nesterov momentum unless `momentum` is 0."""
-    return torch.optim.SGD(
-        groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
-    )
-
-
-def _rmsprop(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """RMSprop (Tieleman and Hinton, 2012)."""
-    return torch.optim.RMSprop(groups, lr=settings.learning_rate, momentum=settings.momentum)
-
-
-_OPTIMIZERS: dict[str, Callable[[Any, Optimisation], torch.optim.Optimizer]] = {
-    "adam": _adam,
-    "adamw": _adamw,
+_OPTIMIZERS: dict[str, Callable[[Any, Optimisation], optim.Optimizer]] = {
+    "adam": lambda groups, settings: _Adam(groups, lr=settings.learning_rate),
+    "adamw": lambda groups, settings: _AdamW(groups, lr=settings.learning_rate),
     "sgd": _sgd,
-    "rmsprop": _rmsprop,
+    "rmsprop": lambda groups, settings: _RMSprop(groups, lr=settings.learning_rate, momentum=settings.momentum),
 }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
+from helpers.paths import ROOT
 from helpers.squares import PREPROCESS, SPEC, squares
 from torch import nn
 
 from lightcnn.engine.loop import fit
-from lightcnn.engine.optimizers import Average, parameter_groups, state_keys
+from lightcnn.engine.optimizers import Average, make_optimizer, parameter_groups, state_keys
 from lightcnn.engine.state import State
 from lightcnn.inference import probabilities
 from lightcnn.network import build
@@ -44,6 +48,62 @@ def test_every_optimizer_learns_and_has_the_listed_state(name):
     assert (probabilities(model, images, PREPROCESS).argmax(axis=1) == labels.numpy()).mean() > 0.9
     keys = {key.split(".", 2)[2] for key in state.tensors() if key.startswith("optimizer.")}
     assert keys == state_keys(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("sgd", torch.optim.SGD),
+        ("rmsprop", torch.optim.RMSprop),
+    ],
+)
+def test_an_optimizer_takes_the_steps_of_torch_also_after_its_state_was_loaded(name, own):
+    settings = Optimisation(epochs=1, optimizer=name, learning_rate=0.01, weight_decay=0.1)
+    options = {"momentum": settings.momentum} if name in ("sgd", "rmsprop") else {}
+    options |= {"nesterov": True} if name == "sgd" else {}
+    models = [build(SPEC, 0), build(SPEC, 0)]
+    pairs = [
+        (models[0], make_optimizer(models[0], settings)),
+        (models[1], own(parameter_groups(models[1], 0.1), lr=0.01, **options)),
+    ]
+    for step in range(4):
+        for model, optimizer in pairs:
+            assert isinstance(optimizer, own)
+            if step == 2:
+                optimizer.load_state_dict(optimizer.state_dict())
+            model(torch.ones(4, *SPEC.input)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    first, second, start = (list(model.parameters()) for model in (*models, build(SPEC, 0)))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+    assert not torch.equal(first[0], start[0])
+
+
+TRAINS = """
+import sys
+import torch
+from helpers.squares import PREPROCESS, SPEC, squares
+from lightcnn.engine.loop import fit
+from lightcnn.engine.state import State
+from lightcnn.network import build
+from lightcnn.recipe import Augment, Optimisation
+
+images, labels = squares(8)
+for name in ("adam", "adamw", "sgd", "rmsprop"):
+    model, settings = build(SPEC, 0), Optimisation(epochs=1, batch=4, optimizer=name, ema=0.9)
+    state = State(model, settings, len(images))
+    fit(model, images, labels, preprocess=PREPROCESS, settings=settings, augmentation=Augment(), seed=0, state=state)
+    State(build(SPEC, 0), settings, len(images)).restore(state.tensors(), epoch=1, step=2, plateaus=0)
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_a_training_does_not_load_the_compiler_of_torch():
+    """It takes a third of the time in which a worker of a search starts."""
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", TRAINS], check=True, env=environment, timeout=120)
 
 
 def test_the_average_includes_weights_and_norm_statistics():
