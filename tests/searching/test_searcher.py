@@ -29,14 +29,17 @@ from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 
 
+class OverBudgetSpace(TableSpace):
+    """Half of the table is over the budget."""
+
+    def candidate(self, shape, random):
+        return self.inspect(shape)
+
+    def inspect(self, shape):
+        return Point(dict(shape), {"macs": 0.5 if shape["x"] < 50 else -0.5, "params": -0.2})
+
+
 def test_violations_are_stored_as_constraints_and_not_trained(tmp_path):
-    class OverBudgetSpace(TableSpace):
-        def candidate(self, shape, random):
-            return self.inspect(shape)
-
-        def inspect(self, shape):
-            return Point(dict(shape), {"macs": 0.5 if shape["x"] < 50 else -0.5, "params": -0.2})
-
     trained = []
     searcher = table_searcher(tmp_path, OverBudgetSpace(), strategy="random")
     run(searcher, lambda point, fidelity: trained.append(point.shape["x"]) or score(point, fidelity), trials=20)
@@ -206,13 +209,30 @@ def test_the_search_depends_neither_on_the_number_of_workers_nor_on_which_ends_f
     assert any(state == "failed" for _, state, *_ in results[0]) == (function is failing)
 
 
-def test_a_search_ends_when_all_of_its_first_networks_have_failed(tmp_path):
-    def broken(point, fidelity):
-        raise RuntimeError("no memory")
+def broken(point, fidelity):
+    """Every network fails."""
+    raise RuntimeError("no memory")
 
-    searcher = table_searcher(tmp_path)
-    run(searcher, broken, trials=None)
-    assert sum(outcome.state == "failed" for outcome in searcher.outcomes()) == len(searcher.outcomes()) == MAX_FAILED
+
+@pytest.mark.parametrize(("workers", "space"), [(1, TableSpace()), (8, TableSpace()), (2, OverBudgetSpace())])
+def test_a_search_ends_when_all_of_its_first_networks_have_failed(tmp_path, workers, space):
+    searcher = table_searcher(tmp_path, space, strategy="random")
+    run(searcher, broken, trials=None, workers=workers)
+    states = [outcome.state for outcome in searcher.outcomes() if outcome.state != "pruned"]
+    assert states.count("failed") == len(states)
+    assert MAX_FAILED <= len(states) < MAX_FAILED + workers, "those that were trained then fail as well"
+    assert (len(states) < len(searcher.outcomes())) == isinstance(space, OverBudgetSpace)
+
+
+def test_the_number_of_workers_does_not_change_when_a_search_ends_whose_networks_all_fail(tmp_path):
+    results = []
+    for workers in (1, 2, 8):
+        (tmp_path / str(workers)).mkdir()
+        searcher = table_searcher(tmp_path / str(workers), strategy="random", lag=8)
+        run(searcher, broken, trials=40, workers=workers)
+        results.append(timeless(searcher.outcomes()))
+    assert all(result == results[0] for result in results)
+    assert len(results[0]) == MAX_FAILED + 7, "a task knows what tasks up to eight before it have done"
 
 
 def test_a_task_knows_only_the_results_of_tasks_before_its_lag(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from lightcnn.searching.trials.storage import Outcome, TrialResult
 MAX_DUPLICATES = 50
 """Duplicates in a row after which nothing new is expected from the space, and the search ends."""
 MAX_FAILED = 20
-"""Networks after which the search ends if all of them have failed: it is not the networks that are wrong then."""
+"""Failed networks after which the search ends if none has a score: it is not the networks that are wrong then."""
 
 
 def run_trials(
@@ -35,7 +35,7 @@ def run_trials(
 ) -> None:
     """Runs at least one trial, until there are `trials` of them and none is to be continued, or the clock ends it.
 
-    The search also ends when the space has no new candidate, or all of the first `MAX_FAILED` networks have failed.
+    The search also ends when the space has no new candidate, or `MAX_FAILED` networks have failed and none has a score.
     Tasks that an earlier session left unfinished are run first. A score that is not finite or an error of the
     evaluator fails the trial, and the search continues.
     `first_ended` gets the first trial when no rung is left for it, once; it may take a worker.
@@ -141,7 +141,7 @@ class _Loop:
             if promotion := self._promotion(visible, outcomes):
                 self._begin(*promotion)
                 return True
-            if self._wants_new(outcomes):
+            if self._wants_new(visible, outcomes):
                 trial, _ = self._searcher.ask(visible, self._clock)
                 if self._begin_new(trial.number):
                     return True
@@ -170,13 +170,14 @@ class _Loop:
             (pair for pair in due if self._searcher.next_rung(outcomes[pair[0]], self._clock) is not None), None
         )
 
-    def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
+    def _wants_new(self, visible: Sequence[Outcome], outcomes: Sequence[Outcome]) -> bool:
         if self._trials is not None and len(outcomes) >= self._trials:
             return False
         recent = outcomes[-MAX_DUPLICATES:]
         if len(recent) == MAX_DUPLICATES and all(outcome.state == "duplicate" for outcome in recent):
             return False
-        if len(outcomes) >= MAX_FAILED and all(outcome.state == "failed" for outcome in outcomes):
+        failed = sum(outcome.state == "failed" for outcome in visible)
+        if failed >= MAX_FAILED and not any(outcome.is_scored for outcome in visible):
             return False
         first = self._searcher.rungs.images[0]
         seconds = sorted(o.seconds / o.images * first for o in outcomes if o.is_scored)
