@@ -41,6 +41,8 @@ MAX_SOLUTIONS = 4
 """Times that the widths of a shape are solved for, each time for a smaller share, if its arena cannot be packed."""
 MAX_ATTEMPTS = 100
 """Shapes that are tried until a candidate is taken that uses less."""
+SMALL_SPACE = 1_000
+"""Shapes up to which a space is small: a search may compare all of them."""
 MAX_DRAWS = 2_000
 """Random shapes that are tried before a budget is refused to which neither these nor the starts can be fitted."""
 
@@ -120,6 +122,11 @@ class BudgetedSpace:
     def limited(self, trials: int | None) -> int | None:
         """The number of trials: 1 if the space has a single network."""
         return trials if self.genes() else 1
+
+    def most_networks(self, trials: int | None) -> int | None:
+        """The most networks that so many trials compare: all shapes of a small space if there are no more of them."""
+        shapes = math.prod(len(gene.options) for gene in self.genes())
+        return shapes if shapes < (trials or SMALL_SPACE) else trials
 
     def first(self) -> Shape:
         """The first shape of every search."""

@@ -347,7 +347,7 @@ def estimate(
     data, began = PipelineData(pipeline, settings.seed), inputs.began - teacher_seconds(inputs.teacher)
     teaching = expected_training(inputs.teacher)
     _, plan = plans(stored, settings, data, space, workers, began, teaching, is_shared=shared is not None)
-    limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
+    limits = (settings.seconds, settings.epochs, space.most_networks(settings.trials))
     plan = plan.after(past, *limits)
     first = space.first_network()
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}

@@ -354,11 +354,12 @@ def make_plan(
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
     bands: int = 1,
+    networks: int = NETWORKS,
 ) -> Plan:
     """The plan for a training set of so many images, in batches of the default size without `batch`.
 
     Without a time `limit` nothing depends on the machine. `alone` if only the first network is trained. The networks
-    of a Pareto front are in several `bands` of costs.
+    of a Pareto front are in several `bands` of costs. The time is for so many `networks` at most.
     """
     batch = batch or default_training(1, images).batch
     draft = Plan(
@@ -370,7 +371,7 @@ def make_plan(
     if limit is None:
         first = final / RUNG_FACTOR**3
     else:
-        first = draft.comparing_seconds(limit, epochs) * draft.speed / (RUNG_COST * NETWORKS)
+        first = draft.comparing_seconds(limit, epochs) * draft.speed / (RUNG_COST * networks)
         first = min(first, final / RUNG_FACTOR**2)  # more networks rather than a single rung
     first = max(1, min(final / RUNG_FACTOR, max(first, MIN_STEPS * images / steps)))
     shortest = draft.steps(round(first))  # a training pauses after whole steps

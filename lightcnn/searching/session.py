@@ -48,7 +48,7 @@ class SearchSession:
     def __init__(self, parts: SessionParts, spent: float) -> None:
         self._parts = parts
         settings, space = parts.settings, parts.space
-        self._trials = space.limited(settings.trials)
+        self._trials, self._networks = space.limited(settings.trials), space.most_networks(settings.trials)
         self._warnings = [
             *early_warnings(settings.metric, parts.inputs.chosen, parts.data.pipeline),
             *parts.warnings,
@@ -63,7 +63,7 @@ class SearchSession:
         self._limit_since, spent = past.since, max(spent, past.seconds)
         if past.networks:
             past = replace(past, seconds=spent + time.monotonic() - parts.inputs.began)
-        plan = parts.plan.after(past, limit, epochs, self._trials)
+        plan = parts.plan.after(past, limit, epochs, self._networks)
         self._parts = replace(parts, plan=plan)
         search = plan.search_seconds(limit, epochs)
         self._clock = SearchClock(limit, search, spent, parts.inputs.began, lambda: self._final_phase.spare_seconds())
@@ -123,7 +123,7 @@ class SearchSession:
         """Trains and compares networks; only the first one if there is no time to compare any."""
         parts = self._parts
         settings, plan = parts.settings, parts.plan
-        alone = plan.trains_one(settings.seconds, settings.epochs, self._trials)
+        alone = plan.trains_one(settings.seconds, settings.epochs, self._networks)
         run_trials(
             self._searcher,
             NetworkEvaluator(

@@ -115,7 +115,7 @@ class SearchView(LiveView, SearchProgress):
         if search.chosen is not None:
             name += f" (chosen since {search.chosen.reason})"
         self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {search.run.path}")
-        for line in plan_lines(plan.document(settings.seconds, settings.epochs, space.limited(settings.trials))):
+        for line in plan_lines(plan.document(settings.seconds, settings.epochs, space.most_networks(settings.trials))):
             self.line(line)
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")

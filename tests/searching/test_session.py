@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +235,21 @@ def test_workers_that_share_cores_are_slower(
     assert document["images_per_second"] == expected
 
 
-@pytest.mark.parametrize(("seconds", "compares"), [(3_000.0, True), (600.0, False)])
+def test_a_plan_is_for_no_more_networks_than_there_are(settings: SearchSettings) -> None:
+    """Their first rung is as long as the time for so few allows, so it is longer than that of 30."""
+    large = job.estimate(settings.model_copy(update={"seconds": 1_200.0}))["plan"]
+    stage = "{kind: [conv, separable], width: {low: 4, high: 6}}"
+    Path("small.yaml").write_text(f"size: [8]\nstem: {{kind: [conv], width: {{low: 4, high: 4}}}}\nstages: [{stage}]\n")
+    small = {"space": SearchSpace.load("small.yaml"), "seconds": 1_200.0}
+    for few in (small, {"seconds": 1_200.0, "trials": 6}):
+        plan = job.estimate(settings.model_copy(update=few))["plan"]
+        assert plan["networks"] == plan["worthwhile_networks"] == 6
+        assert plan["rungs"][0] > 1.5 * large["rungs"][0]
+    unlimited = settings.model_copy(update=small | {"seconds": None, "trials": 20})
+    assert job.estimate(unlimited)["plan"]["networks"] == 6
+
+
+@pytest.mark.parametrize(("seconds", "compares"), [(1_200.0, True), (600.0, False)])
 def test_one_worker_compares_networks_if_two_of_them_can_be_trained_to_the_end(
     settings: SearchSettings, seconds: float, compares: bool
 ) -> None:
@@ -255,6 +271,8 @@ def test_one_worker_trains_the_first_network_to_the_end_before_it_compares_other
     assert len(finals) >= 2 and all(final["ended"] for final in finals.values())
     assert finals[0]["curve"][-1]["images"] == report["plan"]["final"]["images"]
     assert report["seconds"] <= 60
+    states = Counter(path.name[:6] for path in Path("run/trainings").iterdir() if re.search(r"^\d+-\d+\.", path.name))
+    assert report["fidelity"]["rungs"][1]["networks"] and set(states.values()) == {1}, "only of the last rung"
 
 
 @pytest.mark.long

@@ -249,7 +249,7 @@ def report_document(
         "history": history(outcomes, shown),
         "history_metric": shown,
         "fidelity": fidelity_document(plan, result, data),
-        "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
+        "plan": plan.document(settings.seconds, settings.epochs, space.most_networks(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
         **({"machines": dict(result.machines)} if result.machines else {}),
         **teacher_document(result.teacher, final.recipe.distill, pipeline.dataset.labels),

@@ -18,7 +18,7 @@ from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.plan import FINAL_SHARES, Beside, Plan, make_plan
+from lightcnn.searching.plan import FINAL_SHARES, NETWORKS, Beside, Plan, make_plan
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trainings.data import PipelineData
 
@@ -63,11 +63,11 @@ def measured_plan(
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
-    trials, bands = space.limited(settings.trials), max(1, len(space.bands))
+    trials, bands = space.most_networks(settings.trials), max(1, len(space.bands))
     if settings.seconds is None:
         return _fixed_plan(settings, data, workers, single, bands)
     speeds = {single: images_per_second(settings, data, space, single)}
-    timed = partial(_timed_plan, settings, data, began=began, teaching=teaching, bands=bands)
+    timed = partial(_timed_plan, settings, data, trials=trials, began=began, teaching=teaching, bands=bands)
     side_by_side, finalists = 1 if trials == 1 else workers, _finalists(settings, workers, bands, is_shared=is_shared)
     beside = [timed(side_by_side, finalists, single, speeds[single], final_share=share) for share in FINAL_SHARES]
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
@@ -138,7 +138,7 @@ def plans(
         finalists = _finalists(settings, workers, stored.bands, is_shared=is_shared)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
     if stored.alone and settings.seconds is not None:
-        compares = plan.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
+        compares = plan.compares(settings.seconds, settings.epochs, space.most_networks(settings.trials))
         plan = plan.model_copy(update={"alone": not compares})
     return stored, plan
 
@@ -156,7 +156,7 @@ def expected_seconds(settings: SearchSettings, plan: Plan, data: PipelineData, s
 
     Nothing else depends on it.
     """
-    trials = space.limited(settings.trials)
+    trials = space.most_networks(settings.trials)
     if settings.seconds is not None or trials is None:
         return None
     timed = _with_speed(settings, plan, data, space, plan.workers)
@@ -194,6 +194,7 @@ def _timed_plan(
     threads: int | None,
     speed: tuple[float, float],
     *,
+    trials: int | None,
     began: float,
     teaching: float,
     bands: int,
@@ -208,6 +209,7 @@ def _timed_plan(
         images_per_second=_speed_of_worker(training, workers, data.device),
         evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began,
         teaching=teaching, alone=alone, final_share=final_share, bands=bands,
+        networks=min(trials, NETWORKS) if trials is not None and trials > 1 else NETWORKS,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from searching.table_space import Point, TableSpace
 
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
-from lightcnn.searching.report.predictions import prediction_document
+from lightcnn.searching.report.predictions import importance_document, prediction_document
 from lightcnn.searching.trainings.finals import FinalProgress
 from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
 from lightcnn.searching.trials.storage import Outcome
@@ -106,6 +106,29 @@ def test_the_rank_correlation_is_that_of_the_longest_length_of_four_networks() -
         checked = document_of(outcomes)["left_out"]
         assert (checked["networks"], checked["images"]) == (9, images)
         assert checked["rank_correlation"] is not None
+
+
+def importance(outcomes: Sequence[Outcome], promises: Sequence[float]) -> dict[str, float] | None:
+    """The importance of the genes of trials that are predicted to have these utilities."""
+    result = SimpleNamespace(outcomes=outcomes, promises=dict(enumerate(promises)))
+    return importance_document(cast(BudgetedSpace, CostSpace()), cast(SearchResult, result), 0)
+
+
+def test_the_gene_that_predictions_depend_on_is_important_from_thirty_networks_on() -> None:
+    random = Random(0)
+    shapes = [{"x": random.randrange(100), "kind": random.choice("abc")} for _ in range(30)]
+    outcomes = [
+        Outcome(number, "complete", "", str(number), shape, {9: 0.5}, 1.0, 1.0, {9: 0.5})
+        for number, shape in enumerate(shapes)
+    ]
+    by_size = [shape["x"] / 100 for shape in shapes]
+    shares = importance(outcomes, by_size)
+    assert shares is not None and list(shares) == ["x", "kind"]
+    assert shares["x"] > 0.8 and shares["kind"] < 0.1
+    by_kind = importance(outcomes, ["abc".index(shape["kind"]) for shape in shapes])
+    assert by_kind is not None and list(by_kind) == ["kind", "x"]
+    assert importance(outcomes[:29], by_size[:29]) is None
+    assert importance(outcomes, [1.0] * 30) is None
 
 
 def test_three_final_trainings_have_an_error_but_no_rank_correlation() -> None:
