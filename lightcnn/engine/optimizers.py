@@ -16,7 +16,8 @@ from lightcnn.recipe import Optimisation
 class _NotCompiled:
     """Methods of torch's optimizers without their decorators for `torch.compile`, which is not used here.
 
-    At their first call the decorators load torch's compiler: a third of the start of every process that trains.
+    At their first call the decorators load torch's compiler, which takes nearly as long as torch itself
+    (docs/reference/measurements.md).
     """
 
     add_param_group = inspect.unwrap(optim.Optimizer.add_param_group)

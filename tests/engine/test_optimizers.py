@@ -51,7 +51,7 @@ def test_every_optimizer_learns_and_has_the_listed_state(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "kind"),
     [
         ("adam", torch.optim.Adam),
         ("adamw", torch.optim.AdamW),
@@ -59,18 +59,18 @@ def test_every_optimizer_learns_and_has_the_listed_state(name):
         ("rmsprop", torch.optim.RMSprop),
     ],
 )
-def test_an_optimizer_takes_the_steps_of_torch_also_after_its_state_was_loaded(name, own):
+def test_an_optimizer_takes_the_steps_of_torch_also_after_its_state_was_loaded(name, kind):
     settings = Optimisation(epochs=1, optimizer=name, learning_rate=0.01, weight_decay=0.1)
     options = {"momentum": settings.momentum} if name in ("sgd", "rmsprop") else {}
     options |= {"nesterov": True} if name == "sgd" else {}
     models = [build(SPEC, 0), build(SPEC, 0)]
     pairs = [
         (models[0], make_optimizer(models[0], settings)),
-        (models[1], own(parameter_groups(models[1], 0.1), lr=0.01, **options)),
+        (models[1], kind(parameter_groups(models[1], 0.1), lr=0.01, **options)),
     ]
     for step in range(4):
         for model, optimizer in pairs:
-            assert isinstance(optimizer, own)
+            assert isinstance(optimizer, kind)
             if step == 2:
                 optimizer.load_state_dict(optimizer.state_dict())
             model(torch.ones(4, *SPEC.input)).square().sum().backward()
@@ -101,7 +101,7 @@ assert "torch._dynamo" not in sys.modules
 
 
 def test_a_training_does_not_load_the_compiler_of_torch():
-    """It takes a third of the time in which a worker of a search starts."""
+    """It would nearly double the time in which a worker of a search starts."""
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", TRAINS], check=True, env=environment, timeout=120)
 
