@@ -25,6 +25,8 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

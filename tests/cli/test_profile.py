@@ -25,6 +25,8 @@ from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import weights_file
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 def test_the_command_writes_a_run_folder_and_prints_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

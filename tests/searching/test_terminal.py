@@ -48,6 +48,7 @@ def planned_view(folder: Path, left: float | None, **limits: float | None) -> Se
         budget=Budget.parse("1MFLOPs"),
         covered=False,
         limited=lambda trials: trials,
+        most_networks=lambda trials: trials,
     )
     clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: left)
     settings = SimpleNamespace(**{"data": "digits", "seconds": None, "epochs": 10, "trials": None, **limits})
