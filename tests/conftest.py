@@ -69,6 +69,14 @@ def few_parts() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def one_worker() -> Iterator[None]:
+    """Searches that name no number of workers train in this process: starting two takes longer than a small search."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightcnn.devices.default_workers", lambda device: 1)
+        yield
+
+
+@pytest.fixture(scope="module")
 def undrawn_charts() -> Iterator[None]:
     """Charts are empty, which halves the time of a small training: for modules whose tests are not about charts.
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names of everything that a file imports anywhere, inside functions too; `from a import b` gives a.b."""
     names: set[str] = set()
@@ -156,6 +158,7 @@ def test_only_one_module_imports_matplotlib_whose_backend_may_be_missing() -> No
     assert users == {"output.charts.plotting"}
 
 
+@cache
 def loaded_after(code: str) -> set[str]:
     """The top-level names of all modules that a fresh interpreter has loaded after `code`."""
     script = f"import sys\n{code}\nprint('LOADED', *{{name.split('.')[0] for name in sys.modules}})"

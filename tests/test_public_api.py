@@ -17,7 +17,7 @@ from helpers.paths import TESTS
 
 import lightcnn
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts", "one_worker")
 
 EARLIER_RUNS = TESTS / "fixtures" / "runs-before-the-move.zip"
 EXAMPLE_FILES = {"train": "runs/short", "search": "runs/long", "tiny.yaml": "recipe.yaml"}

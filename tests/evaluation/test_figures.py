@@ -19,7 +19,7 @@ def require_both_forms(drawn: Chart | None) -> Chart:
     return drawn
 
 
-@pytest.mark.parametrize("classes", [2, 3, 6, 40])
+@pytest.mark.parametrize("classes", [2, 3, pytest.param(6, marks=pytest.mark.long), 40])
 def test_every_chart_is_drawn_for_any_number_of_classes_and_any_name(classes: int) -> None:
     labels, probabilities, groups = tied_predictions(6 * classes, classes)
     names = [*UNTRUSTED_NAMES, *(f"class {number}" for number in range(classes))][:classes]

@@ -83,12 +83,16 @@ class Tab:
         problems: list[str] = self.page.evaluate(f"{CHECKS.strip()}.{name}()")
         return problems
 
-    def axe_problems(self) -> list[str]:
-        """What axe finds: the rule, and the first element that breaks it. Skips if axe is not installed."""
+    def axe_problems(self, *rules: str) -> list[str]:
+        """What axe finds by these rules or all: the rule, and the first element that breaks it.
+
+        Skips if axe is not installed.
+        """
         if AXE is None:
             pytest.skip("needs axe: pip install axe-playwright-python")
         self.page.evaluate(Path(AXE).with_name("axe.min.js").read_text(encoding="utf-8"))
-        violations = self.page.evaluate("axe.run().then(result => result.violations)")
+        chosen = {"runOnly": list(rules)} if rules else {}
+        violations = self.page.evaluate("rules => axe.run(rules).then(result => result.violations)", chosen)
         return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in violations]
 
     def paper_pages(self) -> int:

@@ -33,7 +33,7 @@ from lightcnn.searching.plan import read_plan
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.setup import TrainingSetup
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts", "one_worker")
 
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}]\n"

@@ -20,7 +20,7 @@ from lightcnn.searching.latency import models
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
-pytestmark = pytest.mark.usefixtures("few_parts")
+pytestmark = pytest.mark.usefixtures("undrawn_charts", "few_parts")
 
 SEARCH = ["search", "--pareto", "--space", "space.yaml", "--data", "squares.npz", "--workers", "1", "--epochs", "2"]
 RANGE = ["--budget", "70..300us,400kFLOPs", "--trials", "4", "--out", "front"]

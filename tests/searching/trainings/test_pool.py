@@ -30,8 +30,15 @@ from lightcnn.searching.trainings.executors import InProcess, next_result
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
 from lightcnn.spec import ConvBlock, NetworkSpec
 
-STEPS = 1_000
-"""Steps that even a fast machine needs half a second for, the time of many frequent beats."""
+STEPS, SLOW_SECONDS = 60, 0.02
+"""Steps of a training whose worker is stopped in it, and the seconds that this worker waits after each."""
+SLOW_WORKER = f"""import time
+from lightcnn.searching.trainings import worker
+note = worker._Beats.note
+worker.BEAT_SECONDS = {SLOW_SECONDS}
+worker._Beats.note = lambda beats, step: (note(beats, step), time.sleep({SLOW_SECONDS}))
+worker.main()
+"""
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
 
 
@@ -53,9 +60,8 @@ def job(steps: int = 30, **changes: object) -> TrainingJob:
 
 @pytest.fixture
 def frequent_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers tell their steps every 20 ms, so that few steps are needed to stop them during a training."""
-    frequent = "from lightcnn.searching.trainings import worker; worker.BEAT_SECONDS = 0.02; worker.main()"
-    monkeypatch.setattr(pool, "PROGRAM", "import sys; sys.path[:] = {path!r}; " + frequent)
+    """Workers are slow, and tell each of their steps, so that few steps are needed to stop them during a training."""
+    monkeypatch.setattr(pool, "PROGRAM", "import sys; sys.path[:] = {path!r}; " + SLOW_WORKER)
 
 
 def assert_equal_states(folder: RunFolder) -> None:
